@@ -19,7 +19,8 @@ pub struct Finding {
     pub ok: bool,
     /// What was found, in a sentence.
     pub what: String,
-    /// What to do about it: a command, or a sentence where no single command helps. Always there when not `ok`.
+    /// What to do about it: a command, or a sentence where no single command helps. Always there
+    /// when not `ok`.
     pub remedy: Option<String>,
 }
 
@@ -41,9 +42,10 @@ pub fn check_buffers(socket: &UnicastSocket) -> Vec<Finding> {
     ]
 }
 
-/// Whether a datagram to `group` out of `iface` comes back within `deadline`: sends one for real, on [`CHECK_PORT`]
-/// whatever the port of `group`. Blocks for `deadline` at most. That others on the LAN hear it is not proven by this;
-/// that firewall, routes and interface of this machine let it pass is.
+/// Whether a datagram to `group` out of `iface` comes back within `deadline`: sends one for real,
+/// on [`CHECK_PORT`] whatever the port of `group`. Blocks for `deadline` at most. That others on
+/// the LAN hear it is not proven by this; that firewall, routes and interface of this machine let
+/// it pass is.
 #[must_use]
 pub fn check_multicast(iface: &Interface, group: SocketAddr, deadline: Duration) -> Finding {
     let group = SocketAddr::new(group.ip(), CHECK_PORT);

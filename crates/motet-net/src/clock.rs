@@ -11,24 +11,25 @@ use rustix::time::{
     timerfd_create, timerfd_settime,
 };
 
-/// Time since an arbitrary start, usually that of the machine (`CLOCK_MONOTONIC`): never goes back, stands still while
-/// the machine sleeps, comparable between processes of one boot.
+/// Time since an arbitrary start, usually that of the machine (`CLOCK_MONOTONIC`): never goes back,
+/// stands still while the machine sleeps, comparable between processes of one boot.
 #[must_use]
 pub fn monotonic_now() -> Duration {
     since_epoch(ClockId::Monotonic)
 }
 
-/// Milliseconds since 1970-01-01 UTC (`CLOCK_REALTIME`). It can jump in both directions: for showing and for comparing
-/// hosts, never for timers.
+/// Milliseconds since 1970-01-01 UTC (`CLOCK_REALTIME`). It can jump in both directions: for
+/// showing and for comparing hosts, never for timers.
 #[must_use]
 pub fn wall_ms() -> u64 {
     u64::try_from(since_epoch(ClockId::Realtime).as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A timer that is a descriptor (`timerfd`): readable from its deadline on, until [`Timer::drain`] or a new deadline.
+/// A timer that is a descriptor (`timerfd`): readable from its deadline on, until [`Timer::drain`]
+/// or a new deadline.
 ///
-/// Its resolution is that of the kernel's high-resolution timers (about 50 µs with the usual slack), not the millisecond
-/// of a runtime's wheel.
+/// Its resolution is that of the kernel's high-resolution timers (about 50 µs with the usual
+/// slack), not the millisecond of a runtime's wheel.
 #[derive(Debug)]
 pub struct Timer {
     fd: OwnedFd,
@@ -47,7 +48,8 @@ impl Timer {
         Ok(Self { fd })
     }
 
-    /// Fires once, `after` from now; replaces what was armed and forgets an expiry that was not drained.
+    /// Fires once, `after` from now; replaces what was armed and forgets an expiry that was not
+    /// drained.
     ///
     /// # Errors
     /// None in practice; the kernel's refusal is handed on.
@@ -56,7 +58,8 @@ impl Timer {
         self.set(TimerfdTimerFlags::empty(), after.max(Duration::from_nanos(1)))
     }
 
-    /// Fires once, at `at` of [`monotonic_now`]; at once if that is past. Otherwise as [`Timer::arm`].
+    /// Fires once, at `at` of [`monotonic_now`]; at once if that is past. Otherwise as
+    /// [`Timer::arm`].
     ///
     /// # Errors
     /// As [`Timer::arm`].
@@ -107,7 +110,8 @@ impl AsRawFd for Timer {
     }
 }
 
-/// Blocks until `fd` is readable (or in error, which a read will tell) or `timeout` has passed; true if readable.
+/// Blocks until `fd` is readable (or in error, which a read will tell) or `timeout` has passed;
+/// true if readable.
 ///
 /// For callers without a runtime: start-up checks, tests, small tools.
 ///

@@ -15,8 +15,8 @@ pub enum SendError {
     },
     /// A datagram exceeds the MTU of the interface, or the 65,507 bytes of UDP.
     TooBig,
-    /// There is no way to that address now: no route, interface down, source address gone, forbidden by a firewall.
-    /// Other destinations are not affected.
+    /// There is no way to that address now: no route, interface down, source address gone,
+    /// forbidden by a firewall. Other destinations are not affected.
     Unreachable(io::Error),
     /// The kernel had no room in a queue on the way; lost as on a full link.
     Dropped,
@@ -24,11 +24,13 @@ pub enum SendError {
     Io(io::Error),
 }
 
-/// Sends `contents` as datagrams of `segment` bytes, the last one perhaps shorter; as a single one without `segment`.
+/// Sends `contents` as datagrams of `segment` bytes, the last one perhaps shorter; as a single one
+/// without `segment`.
 ///
-/// `send(bytes, segment)` is the system call. Where it refuses offload (EIO: the device cannot; EINVAL: the kernel
-/// cannot, or something else is wrong), the same batch goes out at once, datagram by datagram. Only if *that* works was
-/// it offload's fault, and `gso` is cleared: a vanished source address or a segment above the MTU also give EINVAL.
+/// `send(bytes, segment)` is the system call. Where it refuses offload (EIO: the device cannot;
+/// EINVAL: the kernel cannot, or something else is wrong), the same batch goes out at once,
+/// datagram by datagram. Only if *that* works was it offload's fault, and `gso` is cleared: a
+/// vanished source address or a segment above the MTU also give EINVAL.
 pub(crate) fn send_batch(
     contents: &[u8],
     segment: Option<usize>,
@@ -53,7 +55,7 @@ pub(crate) fn send_batch(
                     continue;
                 }
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL)) => {
-                    suspected = true
+                    suspected = true;
                 }
                 Err(error) => return Err(SendError::after(sent, error)),
             }
@@ -117,7 +119,8 @@ impl std::error::Error for SendError {
     }
 }
 
-/// What fits behind an IPv6 and a UDP header in an IP packet of 65,535 bytes; the IPv4 bound is above it.
+/// What fits behind an IPv6 and a UDP header in an IP packet of 65,535 bytes; the IPv4 bound is
+/// above it.
 const RUN_BYTES_MAX: usize = 65_535 - 40 - 8;
 
 #[cfg(test)]
@@ -126,7 +129,8 @@ mod tests {
 
     type Call = (usize, Option<usize>);
 
-    /// Sends `contents` through a kernel whose n-th call answers `answers[n]` (0 = sent; beyond the list too).
+    /// Sends `contents` through a kernel whose n-th call answers `answers[n]` (0 = sent; beyond the
+    /// list too).
     fn through(
         contents: &[u8],
         gso: &AtomicBool,

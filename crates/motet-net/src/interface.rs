@@ -46,11 +46,13 @@ pub enum Class {
     Wifi,
     /// A tunnel, a modem: one other end.
     PointToPoint,
-    /// A bridge or virtual cable of containers or virtual machines on this host, without a physical port.
+    /// A bridge or virtual cable of containers or virtual machines on this host, without a physical
+    /// port.
     ContainerBridge,
 }
 
-/// All interfaces that have an address, by index; loopback included, and nothing else when no network card is up.
+/// All interfaces that have an address, by index; loopback included, and nothing else when no
+/// network card is up.
 ///
 /// # Errors
 /// When the kernel does not answer. An interface that vanishes meanwhile is left out.
@@ -136,7 +138,8 @@ impl Interface {
     }
 }
 
-/// By `directory`, the interface's own in `/sys/class/net`, and by the names that container engines give.
+/// By `directory`, the interface's own in `/sys/class/net`, and by the names that container engines
+/// give.
 fn classify(directory: &Path, name: &str) -> Class {
     if directory.join("wireless").exists() || directory.join("phy80211").exists() {
         return Class::Wifi;
@@ -187,12 +190,13 @@ mod tests {
             "radio/phy80211",
             "kvm0/bridge",
             "br0/bridge",
-            "br0/brif/eth0",
-            "eth0",
+            "br0/brif",
+            "eth0/brport",
+            "eth0/device",
         ] {
             std::fs::create_dir_all(root.join(directory)).unwrap();
         }
-        std::fs::create_dir_all(root.join("br0/brif/device")).unwrap();
+        std::os::unix::fs::symlink("../../eth0/brport", root.join("br0/brif/eth0")).unwrap();
         let class = |name: &str| classify(&root.join(name), name);
         let table = [
             ("wlan0", Class::Wifi),

@@ -1,11 +1,12 @@
 //! # The kernel, tamed
 //!
-//! **Promise.** Whatever motet asks of the operating system is asked here, through types that cannot be used in an
-//! unsafe or blocking way. No other crate of the project contains `unsafe`, and here it is confined to one module of a
-//! few lines, each with its proof.
+//! **Promise.** Whatever motet asks of the operating system is asked here, through types that
+//! cannot be used in an unsafe or blocking way. No other crate of the project contains `unsafe`,
+//! and here it is confined to one module of a few lines, each with its proof.
 //!
-//! **How.** Every descriptor is non-blocking and close-on-exec and implements [`AsFd`](std::os::fd::AsFd): a runtime
-//! registers it, or a caller polls it. This crate knows no runtime, no packet format and no endpoint.
+//! **How.** Every descriptor is non-blocking and close-on-exec and implements
+//! [`AsFd`](std::os::fd::AsFd): a runtime registers it, or a caller polls it. This crate knows no
+//! runtime, no packet format and no endpoint.
 //!
 //! | what                                   | type                                       |
 //! |----------------------------------------|--------------------------------------------|
@@ -20,7 +21,8 @@
 //! | secrets on disk                        | [`create_secret`], [`read_secret`]         |
 //! | is this machine fit for it?            | [`check`]                                  |
 //!
-//! **Not here.** What is sent and when; keys; the hash over [`host_id_source`]; retries of lost datagrams.
+//! **Not here.** What is sent and when; keys; the hash over [`host_id_source`]; retries of lost
+//! datagrams.
 
 pub mod check;
 mod clock;

@@ -7,7 +7,8 @@ use std::path::Path;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
 use rustix::io::Errno;
 
-/// An exclusive lock on a file. It ends when this value is dropped or the process dies, however it dies; the file stays.
+/// An exclusive lock on a file. It ends when this value is dropped or the process dies, however it
+/// dies; the file stays.
 #[derive(Debug)]
 #[must_use = "the lock is given up when this value is dropped"]
 pub struct FileLock {
@@ -15,7 +16,8 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Takes the lock at `path`, creating the file (mode 0600) if need be; `None` if somebody else holds it. Never waits.
+    /// Takes the lock at `path`, creating the file (mode 0600) if need be; `None` if somebody else
+    /// holds it. Never waits.
     ///
     /// # Errors
     /// When the file cannot be created or opened, or its file system has no locks.

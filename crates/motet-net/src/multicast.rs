@@ -13,11 +13,13 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use crate::gso::SendError;
 use crate::interface::Interface;
 
-/// A non-blocking socket that sends to one multicast group out of one interface and hears that group there only.
+/// A non-blocking socket that sends to one multicast group out of one interface and hears that
+/// group there only.
 ///
-/// One per interface and address family: the outgoing interface is a property of a socket, and what arrives is thereby
-/// known to have come in by it. All endpoints of a host share the port (`SO_REUSEADDR`) and hear each other and
-/// themselves. Hop limit 1: never beyond the LAN. Neither a default route nor the interface's multicast flag is needed.
+/// One per interface and address family: the outgoing interface is a property of a socket, and what
+/// arrives is thereby known to have come in by it. All endpoints of a host share the port
+/// (`SO_REUSEADDR`) and hear each other and themselves. Hop limit 1: never beyond the LAN. Neither
+/// a default route nor the interface's multicast flag is needed.
 #[derive(Debug)]
 pub struct MulticastSocket {
     socket: UdpSocket,
@@ -30,7 +32,8 @@ impl MulticastSocket {
     /// The discovery group of IPv4 (RFC 2365, organisation-local scope).
     pub const GROUP_V4: SocketAddr =
         SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::new(239, 192, 137, 1), Self::GROUP_PORT));
-    /// The discovery group of IPv6 (RFC 4291: transient, link-local), `motet` in ASCII in its last words.
+    /// The discovery group of IPv6 (RFC 4291: transient, link-local), `motet` in ASCII in its last
+    /// words.
     pub const GROUP_V6: SocketAddr = SocketAddr::V6(SocketAddrV6::new(
         Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0x6d6f, 0x7465, 0xffff),
         Self::GROUP_PORT,
@@ -43,8 +46,9 @@ impl MulticastSocket {
     /// Joins `group` on `iface`.
     ///
     /// # Errors
-    /// `InvalidInput` if `group` is no multicast address; `AddrNotAvailable` if the interface has no address of its
-    /// family; otherwise the kernel's refusal (the interface is gone, `igmp_max_memberships` of 20 groups is reached).
+    /// `InvalidInput` if `group` is no multicast address; `AddrNotAvailable` if the interface has
+    /// no address of its family; otherwise the kernel's refusal (the interface is gone,
+    /// `igmp_max_memberships` of 20 groups is reached).
     pub fn open(iface: &Interface, group: SocketAddr) -> io::Result<Self> {
         if !group.ip().is_multicast() {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
@@ -65,14 +69,15 @@ impl MulticastSocket {
         socket.bind(&group.into())?;
         match group.ip() {
             IpAddr::V4(ip) => {
-                socket.join_multicast_v4_n(&ip, &InterfaceIndexOrAddress::Index(iface.index))?
+                socket.join_multicast_v4_n(&ip, &InterfaceIndexOrAddress::Index(iface.index))?;
             }
             IpAddr::V6(ip) => socket.join_multicast_v6(&ip, iface.index)?,
         }
         Ok(Self { socket: socket.into(), group, iface: iface.index, source })
     }
 
-    /// Sends one datagram to the group, out of this interface, from an address of this interface. Never waits.
+    /// Sends one datagram to the group, out of this interface, from an address of this interface.
+    /// Never waits.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -86,10 +91,12 @@ impl MulticastSocket {
         }
     }
 
-    /// Receives one datagram if one has arrived, and its sender; what exceeds `buf` is cut off. Never waits.
+    /// Receives one datagram if one has arrived, and its sender; what exceeds `buf` is cut off.
+    /// Never waits.
     ///
     /// # Errors
-    /// `WouldBlock` when nothing has arrived. `NetworkDown` is passing; others mean that the socket is broken.
+    /// `WouldBlock` when nothing has arrived. `NetworkDown` is passing; others mean that the socket
+    /// is broken.
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         loop {
             match self.socket.recv_from(buf) {
@@ -111,8 +118,8 @@ impl MulticastSocket {
         self.group
     }
 
-    /// The IPv4 address it sends from; `None` for IPv6, where the kernel chooses. When the interface no longer has it,
-    /// open the socket anew.
+    /// The IPv4 address it sends from; `None` for IPv6, where the kernel chooses. When the
+    /// interface no longer has it, open the socket anew.
     #[must_use]
     pub fn source(&self) -> Option<Ipv4Addr> {
         self.source

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-/// A list of globs over interface names. `*` stands for any run of characters, `?` for one, `!` in front excludes.
+/// A list of globs over interface names. `*` stands for any run of characters, `?` for one, `!` in
+/// front excludes.
 ///
-/// A name is wanted if no exclusion matches it and some other glob does; where there are only exclusions (or nothing),
-/// everything else is wanted. Order does not matter.
+/// A name is wanted if no exclusion matches it and some other glob does; where there are only
+/// exclusions (or nothing), everything else is wanted. Order does not matter.
 ///
 /// ```
 /// let pattern = motet_net::InterfacePattern::parse("eth*, wlan?, !eth9").unwrap();

@@ -55,8 +55,9 @@ impl From<&RecvMeta> for Meta {
 
 /// Buffers for [`UnicastSocket::recv`](crate::UnicastSocket::recv), allocated once.
 ///
-/// The kernel may put up to 64 datagrams of one sender into one buffer (GRO), so a buffer should hold
-/// [`RecvBatch::BUFFER`] bytes; a run that does not fit is cut off. Untouched pages cost no memory.
+/// The kernel may put up to 64 datagrams of one sender into one buffer (GRO), so a buffer should
+/// hold [`RecvBatch::BUFFER`] bytes; a run that does not fit is cut off. Untouched pages cost no
+/// memory.
 #[derive(Debug)]
 pub struct RecvBatch {
     slab: Box<[u8]>,

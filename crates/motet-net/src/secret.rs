@@ -32,12 +32,13 @@ pub enum SecretError {
     Io(io::Error),
 }
 
-/// Creates `path` with `bytes`, mode 0600; `true` if this call made it, `false` if it was there already (then the
-/// winner's content counts: read it). Of any number of simultaneous calls exactly one makes it, and nobody ever sees it
-/// empty or half written, not even after a crash.
+/// Creates `path` with `bytes`, mode 0600; `true` if this call made it, `false` if it was there
+/// already (then the winner's content counts: read it). Of any number of simultaneous calls exactly
+/// one makes it, and nobody ever sees it empty or half written, not even after a crash.
 ///
 /// # Errors
-/// When the directory cannot be written, or its file system has no hard links. Then there is no new file.
+/// When the directory cannot be written, or its file system has no hard links. Then there is no new
+/// file.
 pub fn create_secret(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,

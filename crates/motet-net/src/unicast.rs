@@ -15,11 +15,11 @@ use crate::gso::{SendError, send_batch};
 use crate::recv::{Meta, RecvBatch};
 use crate::sys;
 
-/// A non-blocking UDP socket with batches in both directions (GSO; GRO and `recvmmsg`), path-MTU probing (never IP
-/// fragments) and congestion marks.
+/// A non-blocking UDP socket with batches in both directions (GSO; GRO and `recvmmsg`), path-MTU
+/// probing (never IP fragments) and congestion marks.
 ///
-/// IPv4 and IPv6 together where the machine has IPv6, else IPv4. Without `SO_REUSEADDR` or `SO_REUSEPORT`: two endpoints
-/// never share a port unawares.
+/// IPv4 and IPv6 together where the machine has IPv6, else IPv4. Without `SO_REUSEADDR` or
+/// `SO_REUSEPORT`: two endpoints never share a port unawares.
 #[derive(Debug)]
 pub struct UnicastSocket {
     socket: UdpSocket,
@@ -34,7 +34,8 @@ pub struct UnicastSocket {
 /// Where to bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bind {
-    /// All addresses, on the first free port of [`UnicastSocket::PORTS`]; if all are taken, on any port.
+    /// All addresses, on the first free port of [`UnicastSocket::PORTS`]; if all are taken, on any
+    /// port.
     FirstFree,
     /// Exactly there. `[::]` means IPv4 too, port 0 any port.
     Addr(SocketAddr),
@@ -69,17 +70,20 @@ pub enum Ecn {
 pub struct Datagram<'a> {
     /// To whom.
     pub dst: SocketAddr,
-    /// From which address of ours; `None` leaves it to the routes. A multicast or unspecified address counts as `None`.
+    /// From which address of ours; `None` leaves it to the routes. A multicast or unspecified
+    /// address counts as `None`.
     pub src: Option<IpAddr>,
     /// Congestion mark.
     pub ecn: Option<Ecn>,
     /// The bytes.
     pub contents: &'a [u8],
-    /// Cut `contents` into datagrams of this size, the last perhaps shorter; `None` sends a single one.
+    /// Cut `contents` into datagrams of this size, the last perhaps shorter; `None` sends a single
+    /// one.
     pub segment: Option<usize>,
 }
 
-/// Sizes of the socket's buffers, in the bytes that were asked for (Linux books double, for its own overhead).
+/// Sizes of the socket's buffers, in the bytes that were asked for (Linux books double, for its own
+/// overhead).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Buffers {
@@ -140,8 +144,8 @@ impl UnicastSocket {
 
     /// Sends at once, never waits. An IPv4 destination works on either kind of socket.
     ///
-    /// If the kernel or the network card refuses segmentation offload, the same batch goes out datagram by datagram, and
-    /// so does every later one.
+    /// If the kernel or the network card refuses segmentation offload, the same batch goes out
+    /// datagram by datagram, and so does every later one.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -171,8 +175,9 @@ impl UnicastSocket {
         batch.fill(|buffers, metas| self.recv_into(buffers, metas))
     }
 
-    /// As [`UnicastSocket::recv`], into the caller's own buffers (see [`RecvBatch`] for their size), of which it uses at
-    /// most [`RecvBatch::COUNT_MAX`] and at most as many as there are `metas`.
+    /// As [`UnicastSocket::recv`], into the caller's own buffers (see [`RecvBatch`] for their
+    /// size), of which it uses at most [`RecvBatch::COUNT_MAX`] and at most as many as there are
+    /// `metas`.
     ///
     /// # Errors
     /// As [`UnicastSocket::recv`].
@@ -195,7 +200,8 @@ impl UnicastSocket {
         Ok(filled)
     }
 
-    /// Datagrams lost since the socket was opened because its receive buffer was full; 0 where the kernel does not tell.
+    /// Datagrams lost since the socket was opened because its receive buffer was full; 0 where the
+    /// kernel does not tell.
     #[must_use]
     pub fn kernel_drops(&self) -> u64 {
         sys::socket_drops(&self.socket).map_or(0, u64::from)
@@ -275,7 +281,8 @@ impl UnicastSocket {
             && matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL))
             && let Ok(fresh) = UdpSocketState::new((&self.socket).into())
         {
-            // After one such error the state never sets a congestion mark on IPv4 again, whatever the cause was.
+            // After one such error the state never sets a congestion mark on IPv4 again, whatever
+            // the cause was.
             *self.state.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         }
         result

@@ -7,10 +7,12 @@ use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 
-/// A netlink socket that becomes readable when a link comes, goes or changes, or an address is added or removed.
+/// A netlink socket that becomes readable when a link comes, goes or changes, or an address is
+/// added or removed.
 ///
-/// It says only *that* something changed; [`interfaces`](crate::interfaces) then says what is there now. A caller should
-/// wait a moment between the two (changes come in bursts) and look once a minute anyway: notices can be filtered.
+/// It says only *that* something changed; [`interfaces`](crate::interfaces) then says what is there
+/// now. A caller should wait a moment between the two (changes come in bursts) and look once a
+/// minute anyway: notices can be filtered.
 #[derive(Debug)]
 pub struct InterfaceWatch {
     fd: OwnedFd,
@@ -28,7 +30,8 @@ impl InterfaceWatch {
         Ok(Self { fd })
     }
 
-    /// Reads all pending notices, at most a thousand (the rest keeps the descriptor readable); true if there were any.
+    /// Reads all pending notices, at most a thousand (the rest keeps the descriptor readable); true
+    /// if there were any.
     pub fn drain(&self) -> bool {
         let mut notice = [0u8; 4096];
         let mut changed = false;
