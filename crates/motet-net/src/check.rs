@@ -13,7 +13,6 @@ use crate::unicast::UnicastSocket;
 
 /// One thing looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Finding {
     /// Whether it is as it should be.
     pub ok: bool,
@@ -60,12 +59,9 @@ pub fn check_multicast(iface: &Interface, group: SocketAddr, deadline: Duration)
                 group.ip()
             ),
         ),
-        Err(error) if !iface.up => {
-            Finding::bad(format!("{name} is down ({error})"), format!("ip link set {name} up"))
-        }
         Err(error) => Finding::bad(
             format!("{family} multicast to {} cannot be sent on {name}: {error}", group.ip()),
-            format!("ip link set {name} multicast on"),
+            way_out(iface, group.is_ipv4()),
         ),
     }
 }
@@ -103,6 +99,26 @@ fn buffer(which: &str, granted: usize, asked: usize, sysctl: &str) -> Finding {
     )
 }
 
+/// What to do when a multicast socket cannot be opened on `iface` or refuses to send.
+fn way_out(iface: &Interface, ipv4: bool) -> String {
+    let name = &iface.name;
+    if !iface.up {
+        format!("ip link set {name} up")
+    } else if ipv4 && iface.ipv4().is_none() {
+        format!("give {name} an IPv4 address (169.254.0.0/16 will do), or name peers by address")
+    } else if !ipv4 && !iface.has_ipv6() {
+        format!("sysctl -w net.ipv6.conf.{name}.disable_ipv6=0")
+    } else if !iface.multicast && !iface.loopback {
+        format!("ip link set {name} multicast on")
+    } else if !ipv4 {
+        // The kernel adds this route by itself only where the multicast flag was set in time.
+        format!("ip -6 route add multicast ff00::/8 dev {name} table local")
+    } else {
+        "allow outgoing UDP multicast in the firewall of this machine, or name peers by address"
+            .to_owned()
+    }
+}
+
 fn probe(iface: &Interface, group: SocketAddr, deadline: Duration) -> io::Result<bool> {
     let socket = MulticastSocket::open(iface, group)?;
     let until = monotonic_now().saturating_add(deadline);
@@ -133,6 +149,24 @@ mod tests {
         assert!(!finding.ok);
         assert_eq!(finding.remedy.as_deref(), Some("sysctl -w net.core.rmem_max=4194304"));
         assert!(buffer("receive", UnicastSocket::RECV_BUFFER, UnicastSocket::RECV_BUFFER, "").ok);
+    }
+
+    #[test]
+    fn each_obstacle_to_multicast_has_its_remedy() {
+        let lo = crate::interfaces().unwrap().into_iter().find(|i| i.loopback).unwrap();
+        let eth = Interface { name: "eth7".into(), loopback: false, multicast: true, ..lo };
+        let bare = Interface { addresses: Vec::new(), ..eth.clone() };
+        let table = [
+            (Interface { up: false, ..eth.clone() }, true, "ip link set eth7 up"),
+            (Interface { multicast: false, ..eth.clone() }, true, "ip link set eth7 multicast on"),
+            (bare.clone(), true, "give eth7 an IPv4 address"),
+            (bare, false, "sysctl -w net.ipv6.conf.eth7.disable_ipv6=0"),
+            (eth, true, "allow outgoing UDP multicast"),
+        ];
+        for (iface, ipv4, expected) in table {
+            let remedy = way_out(&iface, ipv4);
+            assert!(remedy.starts_with(expected), "{remedy}");
+        }
     }
 
     #[test]

@@ -12,7 +12,6 @@ use crate::sys;
 
 /// One interface, as it was when [`interfaces`] looked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Interface {
     /// The kernel's number for it; what joins and scope ids want.
     pub index: u32,

@@ -12,6 +12,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 
 use crate::gso::SendError;
 use crate::interface::Interface;
+use crate::sys;
 
 /// A non-blocking socket that sends to one multicast group out of one interface and hears that
 /// group there only.
@@ -104,6 +105,13 @@ impl MulticastSocket {
                 other => return other,
             }
         }
+    }
+
+    /// Datagrams lost since the socket was opened because its receive buffer was full; 0 where the
+    /// kernel does not tell.
+    #[must_use]
+    pub fn kernel_drops(&self) -> u64 {
+        sys::socket_drops(&self.socket).map_or(0, u64::from)
     }
 
     /// Index of its interface.

@@ -9,7 +9,6 @@ use crate::unicast::{Ecn, unmapped_socket};
 
 /// What the kernel says about the contents of one buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Meta {
     /// The sender. An IPv4 address is one, not an IPv6 address with IPv4 inside.
     pub src: SocketAddr,

@@ -70,8 +70,8 @@ pub enum Ecn {
 pub struct Datagram<'a> {
     /// To whom.
     pub dst: SocketAddr,
-    /// From which address of ours; `None` leaves it to the routes. A multicast or unspecified
-    /// address counts as `None`.
+    /// From which address of ours; `None` leaves it to the routes. What cannot be a source (a
+    /// multicast, broadcast or unspecified address, one of the other family) counts as `None`.
     pub src: Option<IpAddr>,
     /// Congestion mark.
     pub ecn: Option<Ecn>,
@@ -152,10 +152,7 @@ impl UnicastSocket {
     pub fn try_send(&self, datagram: &Datagram<'_>) -> Result<(), SendError> {
         let dst = self.native(datagram.dst)?;
         let ecn = datagram.ecn.map(EcnCodepoint::from);
-        let src_ip = datagram
-            .src
-            .map(|src| src.to_canonical())
-            .filter(|src| !src.is_multicast() && !src.is_unspecified());
+        let src_ip = datagram.src.and_then(|src| usable_source(src.to_canonical(), datagram.dst));
         send_batch(
             datagram.contents,
             datagram.segment,
@@ -353,6 +350,13 @@ impl From<Ecn> for EcnCodepoint {
             Ecn::Ce => Self::Ce,
         }
     }
+}
+
+/// `src` if a datagram to `dst` can have it at all.
+fn usable_source(src: IpAddr, dst: SocketAddr) -> Option<IpAddr> {
+    let same_family = src.is_ipv4() == dst.ip().to_canonical().is_ipv4();
+    let broadcast = src == IpAddr::V4(Ipv4Addr::BROADCAST);
+    (same_family && !broadcast && !src.is_multicast() && !src.is_unspecified()).then_some(src)
 }
 
 /// IPv4 where the address is IPv4 inside IPv6; otherwise unchanged, scope id included.

@@ -123,11 +123,22 @@ fn what_cannot_be_sent_is_told_and_disturbs_nothing() {
         from.try_send(&plain(SocketAddr::from((dst.ip(), 0)), b"x")),
         Err(SendError::Unreachable(_))
     ));
-    // Not an address of this machine (RFC 5737).
-    let gone = Some(IpAddr::from([203, 0, 113, 77]));
-    let run = Datagram { src: gone, segment: Some(1), ..plain(dst, b"abc") };
-    assert!(matches!(from.try_send(&run), Err(SendError::Unreachable(_))));
-    assert_eq!(from.gso(), offload);
+    // Not addresses of this machine (RFC 5737, RFC 3849); the latter gives EINVAL.
+    let mut gone = vec![(IpAddr::from([203, 0, 113, 77]), dst)];
+    if from.is_dual_stack() {
+        let six = SocketAddr::from((Ipv6Addr::LOCALHOST, to.local_port()));
+        gone.push(("2001:db8::77".parse().unwrap(), six));
+    }
+    for (src, dst) in gone {
+        let run = Datagram { src: Some(src), segment: Some(1), ..plain(dst, b"abc") };
+        assert!(matches!(from.try_send(&run), Err(SendError::Unreachable(_))), "{src}");
+        assert_eq!(from.gso(), offload);
+    }
+    // A source that no datagram to there can have is left out.
+    for src in ["224.0.0.1", "255.255.255.255", "0.0.0.0", "::1"] {
+        from.try_send(&Datagram { src: Some(src.parse().unwrap()), ..plain(dst, b"x") }).unwrap();
+    }
+    assert_eq!(hear(&to, 4).len(), 4);
     from.try_send(&Datagram { ecn: Some(Ecn::Ect0), ..plain(dst, b"fine") }).unwrap();
     let heard = hear(&to, 4);
     assert_eq!((heard[0].3, &heard[0].4[..]), (Some(Ecn::Ect0), &b"fine"[..]));
