@@ -1,1 +1,34 @@
-//! Skeleton.
+//! # Proto: what endpoints do
+//!
+//! An endpoint of motet without sockets, threads or clock: [`Node`]. Two inputs (a datagram, a
+//! timeout) and a few verbs go in; datagrams, events and a deadline come out. The same code runs
+//! under the real driver, in the simulator and in fuzzers.
+//!
+//! Layers are sibling modules that never import each other; only [`node`] knows who is above whom.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod config;
+pub mod counters;
+pub mod crypto;
+pub mod discovery;
+pub mod events;
+pub mod fragmentation;
+pub mod host;
+pub mod ids;
+pub mod node;
+pub mod ranges;
+pub mod rng;
+pub mod time;
+pub mod topics;
+pub mod transport;
+
+pub use config::{Config, ConfigError, Liveness, PubQos, Realm, SlowPolicy, SubQos};
+pub use counters::Counters;
+pub use events::{Delivery, Event, Received};
+pub use host::{Deadline, HostEvent, InterfaceInfo, RecvMeta, Transmit, TxBatch, Via};
+pub use ids::{EndpointId, EndpointKey, PubId, QueryId, QueryKey, SubId};
+pub use node::Node;
+pub use time::Time;

@@ -1,0 +1,110 @@
+//! What a node counts. Defined once: the struct, the names and the descriptions come from one list.
+
+macro_rules! counters {
+    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
+        /// Counts since the start of the node. Each only rises.
+        #[derive(Clone, Default, PartialEq, Eq, Debug)]
+        #[non_exhaustive]
+        pub struct Counters { $($(#[doc = $doc])* pub $name: u64,)* }
+
+        impl Counters {
+            /// Name, description and value of each, in the order of definition.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), concat!($($doc),*).trim_start(), self.$name),)*].into_iter()
+            }
+        }
+    };
+}
+
+counters! {
+    /// Datagrams received.
+    datagrams_received,
+    /// Bytes received.
+    bytes_received,
+    /// Datagrams handed out to be sent.
+    datagrams_sent,
+    /// Bytes handed out to be sent.
+    bytes_sent,
+    /// Datagrams that were not packets of this protocol.
+    malformed_packets,
+    /// Authentic packets whose frames broke a rule; the session was closed.
+    malformed_frames,
+    /// Authentic realm packets or control records that broke a rule; skipped.
+    malformed_records,
+    /// Packets of another realm.
+    foreign_realm,
+    /// Packets of our realm's tag that failed authentication.
+    wrong_key,
+    /// Packets for a session that we do not hold.
+    unknown_session,
+    /// Packets of kinds that this build does not take.
+    unsupported_packets,
+    /// Packets received twice, or too old for the replay window.
+    replayed_packets,
+    /// Realm packets received twice.
+    replayed_beacons,
+    /// Session packets that failed authentication.
+    forged_packets,
+    /// First handshake packets whose stamp did not rise.
+    stale_handshakes,
+    /// Handshakes refused for want of room or rate; the sender was asked for a cookie or ignored.
+    handshakes_limited,
+    /// Handshakes that failed.
+    handshakes_failed,
+    /// Sessions established.
+    sessions_opened,
+    /// Sessions that died of silence.
+    sessions_died,
+    /// Beacons sent.
+    beacons_sent,
+    /// Beacons accepted.
+    beacons_received,
+    /// Answers to solicitations not sent for want of a token.
+    replies_limited,
+    /// Dials started.
+    dials,
+    /// Dials that ended without an answer.
+    dials_failed,
+    /// Packets declared lost by congestion control.
+    packets_lost,
+    /// Messages sent for the first time (once per reader).
+    messages_sent,
+    /// Messages or pieces sent again because they were asked for.
+    repairs_sent,
+    /// Bytes sent again.
+    repair_bytes,
+    /// NAK frames sent.
+    naks_sent,
+    /// NAK frames received.
+    naks_received,
+    /// NAKs for what was never sent, or repaired a moment ago.
+    naks_ignored,
+    /// Messages handed to subscriptions' queues.
+    messages_delivered,
+    /// Messages or pieces received again.
+    duplicates,
+    /// Messages or pieces beyond the window or the memory budget; asked for later.
+    overruns,
+    /// Messages reported by `Missed` to subscriptions.
+    messages_missed,
+    /// Messages that publications dropped for at least one reader.
+    messages_dropped,
+    /// Status frames that broke a bound.
+    status_rejected,
+    /// Streams refused for another type tag.
+    type_mismatches,
+    /// Streams that we refused.
+    streams_rejected,
+    /// Messages larger than a reader takes.
+    messages_refused,
+    /// Heartbeats sent.
+    heartbeats_sent,
+    /// Addresses of peers that changed under a session.
+    path_changes,
+    /// Datagrams that the kernel dropped for want of buffer.
+    kernel_drops,
+    /// Questions beyond a peer's rate; left unanswered.
+    queries_limited,
+    /// Resets honoured.
+    resets_received,
+}

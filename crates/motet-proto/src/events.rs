@@ -1,0 +1,251 @@
+//! What a node tells its application.
+
+use crate::ids::{EndpointKey, PubId, QueryId, QueryKey, SubId};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+
+/// Something happened. Data is not in events: `Readable` says that [`Node::read`](crate::Node::read)
+/// has something.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// [`Node::read`](crate::Node::read) of this subscription returns something.
+    Readable(SubId),
+    /// A publication that refused with `Full` takes messages again.
+    Writable(PubId),
+    /// A session with this peer stands.
+    PeerUp {
+        /// Who.
+        key: EndpointKey,
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// A peer is gone.
+    PeerDown {
+        /// Who.
+        key: EndpointKey,
+        /// Its name.
+        name: Arc<str>,
+        /// Why.
+        reason: DownReason,
+        /// How long it had been silent.
+        silent: Duration,
+    },
+    /// A peer stopped answering but is not given up yet.
+    PeerSuspect {
+        /// Who.
+        key: EndpointKey,
+    },
+    /// Two live endpoints hold one name. Told to both.
+    NameConflict {
+        /// The name.
+        name: Arc<str>,
+        /// The other holder, or one of two others.
+        other: EndpointKey,
+        /// True at the endpoint that came later.
+        newcomer: bool,
+    },
+    /// One key is alive twice.
+    DuplicateIdentity {
+        /// Whose.
+        key: EndpointKey,
+    },
+    /// A reader of a publication is ready: it gets everything from now on.
+    ReaderJoined {
+        /// Of which publication.
+        publication: PubId,
+        /// Who.
+        reader: EndpointKey,
+        /// Active readers now.
+        readers: usize,
+    },
+    /// A reader left.
+    ReaderLeft {
+        /// Of which publication.
+        publication: PubId,
+        /// Who.
+        reader: EndpointKey,
+        /// Active readers now.
+        readers: usize,
+        /// Why.
+        reason: DownReason,
+    },
+    /// A reader lost messages at this writer's log; it was told by `Missed`.
+    ReaderLagging {
+        /// Of which publication.
+        publication: PubId,
+        /// Who.
+        reader: EndpointKey,
+        /// How many messages.
+        missed: u64,
+    },
+    /// A reader and a writer use one topic with different type tags. Told to both, once per pair.
+    TypeMismatch {
+        /// The topic.
+        topic: Arc<str>,
+        /// Ours.
+        ours: Arc<str>,
+        /// Theirs.
+        theirs: Arc<str>,
+        /// Who.
+        peer: EndpointKey,
+    },
+    /// A writer of a subscription has come or gone.
+    Writer {
+        /// Of which subscription.
+        subscription: SubId,
+        /// Who.
+        writer: EndpointKey,
+        /// The topic.
+        topic: Arc<str>,
+        /// What happened to it.
+        state: WriterState,
+    },
+    /// A message was larger than this reader takes.
+    Refused {
+        /// Of which publication.
+        publication: PubId,
+        /// Who.
+        reader: EndpointKey,
+        /// Its limit in bytes.
+        limit: u64,
+    },
+    /// Discovery has been quiet for 300 ms (or 1 s has passed since the start).
+    Settled,
+    /// A peer asks something; reply with [`Node::answer`](crate::Node::answer).
+    Query {
+        /// Who asks, and its number.
+        key: QueryKey,
+        /// What it asks: see the `motet` crate.
+        what: u8,
+        /// Where to go on.
+        cursor: u64,
+    },
+    /// The answer to a question of ours, or its end.
+    Answer {
+        /// Which.
+        id: QueryId,
+        /// The body; `None` if the peer is gone.
+        body: Option<Vec<u8>>,
+        /// Where to go on, if there is more.
+        next: Option<u64>,
+    },
+    /// No multicast copy of our own beacon came back from this interface.
+    NoMulticast {
+        /// Interface index.
+        iface: u32,
+    },
+    /// Everything was said; the node may be dropped.
+    Drained,
+}
+
+/// Why a peer or a reader is gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DownReason {
+    /// It said goodbye.
+    Left,
+    /// It was silent for too long.
+    Silent,
+    /// The same identity, or a newcomer with its name, took its place.
+    Restarted,
+    /// It held the queue full for too long (policy disconnect).
+    Evicted,
+    /// It unsubscribed.
+    Unsubscribed,
+    /// It broke the protocol.
+    Protocol,
+    /// We closed.
+    Closed,
+}
+
+/// What happened to a writer that a subscription reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WriterState {
+    /// Its stream is open.
+    Joined,
+    /// Its session is dead; it may still come back.
+    Suspended,
+    /// It is back where it was.
+    Resumed,
+    /// It ended the stream or left.
+    Left,
+    /// It died.
+    Dead,
+    /// A new incarnation took its place.
+    Restarted,
+    /// It dropped us because we were too slow (policy disconnect).
+    Evicted,
+}
+
+/// What [`Node::read`](crate::Node::read) returns.
+#[derive(Clone, Debug)]
+pub enum Delivery {
+    /// A message.
+    Message(Received),
+    /// In this place of the stream messages are missing.
+    Missed {
+        /// Whose.
+        writer: EndpointKey,
+        /// On which topic.
+        topic: Arc<str>,
+        /// How many.
+        n: u64,
+        /// Why.
+        reason: MissedReason,
+    },
+}
+
+/// Why messages are missing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum MissedReason {
+    /// The writer's log was full and dropped them (its policy).
+    Evicted,
+    /// They outlived their lifespan.
+    Expired,
+    /// A newer value of the same key took their place.
+    Conflated,
+    /// The reader's own queue was full (its policy).
+    QueueFull,
+    /// Larger than this reader takes.
+    Refused,
+    /// Best effort: lost on the way.
+    Lost,
+    /// The writer cancelled them.
+    Cancelled,
+    /// Filtered at the writer.
+    Filtered,
+    /// The reader fell behind its abort threshold.
+    Lagging,
+}
+
+/// A message as its reader gets it.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Who published it.
+    pub writer: EndpointKey,
+    /// The publisher's name.
+    pub writer_name: Arc<str>,
+    /// Its number in the stream of (writer, topic).
+    pub seq: u64,
+    /// How long ago it was published, judged against the smallest delay seen from this writer plus
+    /// the wall-clock estimate of that smallest delay; never negative.
+    pub age: Duration,
+    /// When it was published, in µs since 1970 by the writer's clock.
+    pub published_us: u64,
+    /// The whole message: flags, key, headers, payload (see `motet_wire::envelope`).
+    pub body: Bytes,
+    /// Where the payload starts in `body`.
+    pub payload_at: usize,
+}
+
+impl Received {
+    /// The payload.
+    pub fn payload(&self) -> &[u8] {
+        self.body.get(self.payload_at..).unwrap_or(&[])
+    }
+}

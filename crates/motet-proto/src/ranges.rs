@@ -1,0 +1,1 @@
+//! A set of numbers kept as disjoint ranges.
