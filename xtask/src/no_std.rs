@@ -16,7 +16,7 @@ pub(crate) fn run(repo: &Repo) -> Outcome {
         let package = format!("crates/{name}");
         for source in tidy::sources_of(repo, &package)? {
             let is_root = source.path == format!("{package}/src/lib.rs");
-            if is_root && !source.lines.iter().any(|line| line.code.contains("#![no_std]")) {
+            if is_root && !source.lines.iter().any(|line| ships_without_std(&line.code)) {
                 faults.push(format!("{}: #![no_std] is missing", source.path));
             }
             faults.extend(tidy::mentions_std(&source));
@@ -36,6 +36,11 @@ pub(crate) fn run(repo: &Repo) -> Outcome {
     let mut arguments = vec!["build", "--target", target];
     arguments.extend(CRATES.iter().flat_map(|name| ["-p", name]));
     succeed(&mut repo.command("cargo", &arguments))
+}
+
+/// Tests of the crate may have `std`.
+fn ships_without_std(code: &str) -> bool {
+    matches!(code.trim(), "#![no_std]" | "#![cfg_attr(not(test), no_std)]")
 }
 
 /// Dependencies of one crate, alone, that are built with their feature `std`.
@@ -67,6 +72,13 @@ fn with_std(name: &str, tree: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_tests_may_have_std() {
+        assert!(ships_without_std("#![no_std]"));
+        assert!(ships_without_std("#![cfg_attr(not(test), no_std)]"));
+        assert!(!ships_without_std("#![cfg_attr(not(feature = \"\"), no_std)]"));
+    }
 
     #[test]
     fn a_dependency_with_the_feature_std_is_found() {
