@@ -10,7 +10,10 @@ type Step = (&'static str, fn(&Repo) -> Outcome);
 
 /// Cheap steps first: what fails most often fails soonest.
 const STEPS: [Step; 11] = [
-    ("format", |repo| repo.cargo(&["fmt", "--all", "--check"])),
+    ("format", |repo| {
+        repo.cargo(&["fmt", "--all", "--check"])?;
+        repo.cargo(&["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"])
+    }),
     ("clippy", |repo| {
         repo.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
     }),
