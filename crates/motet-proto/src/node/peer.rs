@@ -8,7 +8,8 @@ use crate::topics::name::TopicName;
 use crate::transport::session::Session;
 use crate::transport::stream::cursor::Cursor;
 use crate::transport::stream::log::Log;
-use crate::transport::stream::reader::{Budget, Reader};
+use crate::transport::stream::Share;
+use crate::transport::stream::reader::Reader;
 use crate::fragmentation::assembly::Assembly;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
@@ -35,7 +36,7 @@ pub(super) struct Peer<A> {
     /// Streams with a deadline.
     pub(super) hot_outs: Vec<StreamId>,
     pub(super) hot_ins: Vec<StreamId>,
-    pub(super) budget: Budget,
+    pub(super) share: Share,
     /// It stands in the node's list of those with something to send.
     pub(super) queued: bool,
     /// When the pacer lets the next packet go.
@@ -103,7 +104,8 @@ pub(super) struct Incoming {
     pub(super) reader: Reader<Assembly>,
     pub(super) subs: Vec<SubId>,
     pub(super) lag: LagClock,
-    pub(super) lifespan_us: Option<u64>,
+    pub(super) lifespan: Option<core::time::Duration>,
+    pub(super) missed: u64,
     pub(super) type_tag: Arc<str>,
     pub(super) hot: bool,
     pub(super) stalled: bool,

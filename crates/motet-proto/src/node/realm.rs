@@ -53,7 +53,12 @@ impl<A: Aead> RealmKeys<A> {
 
     /// The hash that stands for a topic in interests: only members can compute it.
     pub(super) fn topic_hash<C: Crypto>(&self, crypto: &C, topic: &str) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = crypto.mac(&self.topics, &[topic.as_bytes()]);
+        self.hash(crypto, topic.as_bytes())
+    }
+
+    /// A keyed hash of anything.
+    pub(super) fn hash<C: Crypto>(&self, crypto: &C, bytes: &[u8]) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = crypto.mac(&self.topics, &[bytes]);
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
