@@ -1,9 +1,9 @@
 //! The secret of a simple realm, the file that keeps it and the line that shares it.
 //!
-//! | text         | form                                                  | checksum over             |
-//! |--------------|-------------------------------------------------------|---------------------------|
-//! | invitation   | `motet1-` base32 of version (1), name length, name, secret, checksum | all before it |
-//! | realm file   | `motet-realm1 NAME`, next line base32 of secret, checksum | name length, name, secret |
+//! | text       | form                                                                | checksum over             |
+//! |------------|---------------------------------------------------------------------|---------------------------|
+//! | invitation | `motet1-`, base32 of version 1, name length, name, secret, checksum | all before it             |
+//! | realm file | `motet-realm1 NAME`, next line base32 of secret, checksum           | name length, name, secret |
 //!
 //! A checksum is the first four bytes of SHA-256(`"motet invitation"` or `"motet realm"` ‖ body).
 //! It finds mistakes of copying, not forgeries: whoever has the line is a full member.
