@@ -22,7 +22,6 @@ enum Event {
 }
 
 struct Flow {
-    starts: Time,
     rtt: Rtt,
     sent: Sent,
     cubic: Box<dyn Controller>,
@@ -36,9 +35,8 @@ struct Flow {
 }
 
 impl Flow {
-    fn new(starts: Time) -> Self {
+    fn new() -> Self {
         Self {
-            starts,
             rtt: Rtt::new(),
             sent: Sent::new(),
             cubic: Box::new(Cubic::new(MTU)),
@@ -73,13 +71,13 @@ impl Link {
             one_way: rtt / 2,
             queue: bdp.max(u64::from(MTU) * 10),
             busy_until: Time::ZERO,
-            flows: starts.iter().map(|&at| Flow::new(at)).collect(),
+            flows: starts.iter().map(|_| Flow::new()).collect(),
             events: BinaryHeap::new(),
             scheduled: 0,
             now: Time::ZERO,
         };
         for (flow, &at) in starts.iter().enumerate() {
-            link.at(at, Event::Wake { flow });
+            link.wake(flow, at);
         }
         link
     }
@@ -109,7 +107,9 @@ impl Link {
                 }
                 let asks = Asks { eliciting: true, ..Asks::default() };
                 f.acks.on_packet(now, pn, asks, f.rtt.srtt());
-                self.acknowledge(flow);
+                if let Some(at) = f.acks.deadline() {
+                    self.at(at.max(now), Event::AckTimer { flow });
+                }
             }
             Event::AckTimer { flow } => self.acknowledge(flow),
             Event::AckArrives { flow, largest, ranges, delay } => {
@@ -121,9 +121,10 @@ impl Link {
             }
             Event::Wake { flow } => {
                 let f = &mut self.flows[flow];
-                if f.wakes_at <= now {
-                    f.wakes_at = Time::NEVER;
+                if f.wakes_at != now {
+                    return; // an earlier one took its place
                 }
+                f.wakes_at = Time::NEVER;
                 if f.sent.loss_deadline().is_some_and(|at| at <= now) {
                     let out = f.sent.detect_lost(now, &f.rtt);
                     self.settle(flow, &out);
@@ -147,8 +148,6 @@ impl Link {
             let delay = now.since(f.largest_at);
             f.acks.write(now, &mut Vec::new());
             self.at(now + one_way, Event::AckArrives { flow, largest, ranges, delay });
-        } else if let Some(at) = f.acks.deadline() {
-            self.at(at, Event::AckTimer { flow });
         }
     }
 
@@ -167,9 +166,6 @@ impl Link {
     fn fill(&mut self, flow: usize) {
         loop {
             let f = &mut self.flows[flow];
-            if f.starts > self.now {
-                return;
-            }
             if f.sent.in_flight().bytes + u64::from(MTU) > f.cubic.window() {
                 break;
             }
