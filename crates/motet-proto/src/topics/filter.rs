@@ -87,7 +87,7 @@ impl TopicFilter {
         self.text.get(..star.saturating_sub(1)).unwrap_or("")
     }
 
-    /// Whether `name` is one that this filter asks for: by whole levels, byte for byte.
+    /// Whether `name` is one that this filter asks for: by whole levels, byte for byte. P-9
     /// Work is at most levels × levels comparisons.
     pub fn matches(&self, name: &TopicName) -> bool {
         match self.exact_name() {
@@ -169,7 +169,7 @@ impl fmt::Debug for TopicFilter {
     }
 }
 
-/// Every run of `**` as one.
+/// Every run of `**` as one. P-8
 fn canonical(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut before = "";

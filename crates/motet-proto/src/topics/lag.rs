@@ -17,12 +17,10 @@ pub struct LagClock {
     origin_t_us: u64,
     origin_wall_us: u64,
     bucket_start: Time,
-    current: Smallest,
-    previous: Smallest,
+    // The smallest (arrival − t) of this bucket and of the one before it, in ns.
+    current: i128,
+    previous: Option<i128>,
 }
-
-/// The smallest (arrival − t) of a stretch of time, in ns.
-type Smallest = Option<i128>;
 
 /// How late a message is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -48,7 +46,7 @@ impl LagClock {
             origin_t_us: t_us,
             origin_wall_us: wall_us,
             bucket_start: arrival,
-            current: Some(difference(arrival, t_us)),
+            current: difference(arrival, t_us),
             previous: None,
         }
     }
@@ -60,16 +58,16 @@ impl LagClock {
 
     /// A message published at `t_us` of the stream clock arrived.
     pub fn on_message(&mut self, arrival: Time, t_us: u64) -> Lag {
-        self.rotate(arrival);
         let this = difference(arrival, t_us);
-        self.current = Some(self.current.map_or(this, |least| least.min(this)));
-        let smallest = self.previous.map_or(this, |least| least.min(this));
-        let smallest = self.current.map_or(smallest, |least| least.min(smallest));
+        self.rotate(arrival, this);
+        self.current = self.current.min(this);
+        let smallest = self.previous.map_or(self.current, |least| least.min(self.current));
+        // P-21
         let behind = u64::try_from(this - smallest).unwrap_or(u64::MAX);
         Lag { behind: Duration::from_nanos(behind) }
     }
 
-    /// Wall time of publishing, in µs since 1970 by the writer's clock.
+    /// Wall time of publishing, in µs since 1970 by the writer's clock. P-24
     pub fn published_us(&self, t_us: u64) -> u64 {
         if t_us >= self.origin_t_us {
             self.origin_wall_us.saturating_add(t_us - self.origin_t_us)
@@ -78,22 +76,22 @@ impl LagClock {
         }
     }
 
-    fn rotate(&mut self, now: Time) {
+    fn rotate(&mut self, now: Time, this: i128) {
         let elapsed = now.since(self.bucket_start);
         if elapsed < BUCKET {
             return;
         }
+        let mut smallest = self.current;
         if elapsed < BUCKET * 2 {
-            self.previous = self.current.take();
             self.bucket_start = self.bucket_start + BUCKET;
-            return;
+        } else {
+            // Silent for long: what was known stands for one more bucket, as far as the clocks
+            // cannot have drifted. Else whatever comes first after a cut counted as fresh. P-22
+            smallest += i128::from(now.0 - self.bucket_start.0) * DRIFT_PPM / 1_000_000;
+            self.bucket_start = now;
         }
-        // Silent for long: what was known still stands for the first bucket, as far as the clocks
-        // cannot have drifted. Else whatever arrives first after a cut would count as fresh. P-22
-        let drift =
-            i128::try_from(elapsed.as_nanos()).unwrap_or(i128::MAX >> 64) * DRIFT_PPM / 1_000_000;
-        self.previous = self.current.take().or(self.previous).map(|least| least + drift);
-        self.bucket_start = now;
+        self.previous = Some(smallest);
+        self.current = this;
     }
 }
 

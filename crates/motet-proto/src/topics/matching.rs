@@ -53,7 +53,7 @@ impl<T: Copy + Ord> Index<T> {
     }
 
     /// Calls `found` once for each pair of filter and owner that matches, in a fixed order: exact
-    /// filters first. An owner of two matching filters is found twice. Allocates nothing.
+    /// filters first. An owner of two matching filters is found twice. Allocates nothing. P-17
     pub fn for_each_match(&self, name: &TopicName, mut found: impl FnMut(T)) {
         if let Some(owners) = self.exact.get(name.as_str()) {
             owners.iter().copied().for_each(&mut found);
