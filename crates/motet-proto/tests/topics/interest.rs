@@ -116,6 +116,22 @@ fn a_delta_on_another_version_is_stale_and_changes_nothing() {
     assert!(wants(&remote, "b") && wants(&remote, "c"));
 }
 
+#[test] // P-13
+fn a_delta_on_an_older_version_than_ours_is_stale_too() {
+    let mut local = asks_for(&["a"]);
+    let mut remote = RemoteInterest::default();
+    local.add(&filter("b"), hash);
+    remote.apply(&local.snapshot()).unwrap();
+    local.remove(&filter("b"), hash);
+    let delta = local.delta_since(1).unwrap();
+    assert!(delta.removed.is_empty(), "since version 1 nothing has changed");
+
+    assert_eq!(remote.apply(&delta), Err(Stale { have: 2, base: 1, version: 3 }));
+
+    assert_eq!(remote.apply(&local.snapshot()), Ok(true));
+    assert!(!wants(&remote, "b"));
+}
+
 #[test] // P-14
 fn filters_beyond_10000_are_refused_and_counted() {
     let mut remote = RemoteInterest::default();
