@@ -1,1 +1,3 @@
 //! # Transport
+
+pub mod stream;
