@@ -1,9 +1,9 @@
 //! Memory for what came early or in pieces: one [`Pool`] per node, one [`Share`] per peer.
 
 /// Messages above this need a large-message token unless they are next in line.
-pub const LARGE: u64 = 1 << 20;
+pub(super) const LARGE: u64 = 1 << 20;
 /// Large-message tokens of a node (Homa's overcommitment degree, doubled).
-pub const LARGE_TOKENS: u32 = 16;
+pub(super) const LARGE_TOKENS: u32 = 16;
 
 /// The memory of all peers.
 #[derive(Clone, Debug)]

@@ -18,6 +18,8 @@ pub mod gaps;
 pub mod log;
 pub mod reader;
 
+mod repairs;
+
 mod budget;
 
 
