@@ -18,6 +18,7 @@ pub mod gaps;
 pub mod log;
 pub mod reader;
 
+mod flow;
 mod repairs;
 
 mod budget;
