@@ -1,0 +1,105 @@
+//! The messages of a MSGS and the streams of a LANE_HB.
+
+use alloc::vec::Vec;
+
+use crate::Malformed;
+use crate::codec::Reader;
+
+/// Streams that a LANE_HB can name.
+pub const MAX_LANE_HB: usize = 128;
+
+/// The messages of a MSGS, in order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Bodies<'a> {
+    reader: Reader<'a>,
+    left: u8,
+}
+
+impl<'a> Bodies<'a> {
+    pub(super) fn decode(r: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let left = r.get_u8()?;
+        if left < 2 {
+            return Err(Malformed::Count);
+        }
+        let before = r.peek();
+        for _ in 0..left {
+            r.get_vi_bytes(usize::MAX)?;
+        }
+        let taken = before.get(..before.len() - r.len()).unwrap_or_default();
+        Ok(Self { reader: Reader::new(taken), left })
+    }
+
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        out.push(self.left);
+        out.extend_from_slice(self.reader.peek());
+    }
+}
+
+impl<'a> Iterator for Bodies<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        self.left = self.left.checked_sub(1)?;
+        self.reader.get_vi_bytes(usize::MAX).ok()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::from(self.left), Some(usize::from(self.left)))
+    }
+}
+
+impl ExactSizeIterator for Bodies<'_> {}
+
+/// One stream of a LANE_HB.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LaneHbItem {
+    /// Stream id.
+    pub stream: u32,
+    /// The oldest number still held.
+    pub first_avail: u64,
+    /// The number that the next message will get.
+    pub next_seq: u64,
+}
+
+/// The streams of a LANE_HB.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LaneHbItems<'a> {
+    reader: Reader<'a>,
+    left: usize,
+}
+
+impl<'a> LaneHbItems<'a> {
+    pub(super) fn decode(r: &mut Reader<'a>) -> Result<Self, Malformed> {
+        let left = r.get_count(MAX_LANE_HB)?;
+        let before = r.peek();
+        for _ in 0..left {
+            item(r)?;
+        }
+        let taken = before.get(..before.len() - r.len()).unwrap_or_default();
+        Ok(Self { reader: Reader::new(taken), left })
+    }
+
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        crate::codec::put_vi(out, self.left as u64);
+        out.extend_from_slice(self.reader.peek());
+    }
+}
+
+fn item(r: &mut Reader<'_>) -> Result<LaneHbItem, Malformed> {
+    Ok(LaneHbItem { stream: r.get_vi_u32()?, first_avail: r.get_vi()?, next_seq: r.get_vi()? })
+}
+
+impl Iterator for LaneHbItems<'_> {
+    type Item = LaneHbItem;
+
+    fn next(&mut self) -> Option<LaneHbItem> {
+        self.left = self.left.checked_sub(1)?;
+        item(&mut self.reader).ok()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for LaneHbItems<'_> {}
