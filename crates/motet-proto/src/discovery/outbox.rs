@@ -63,8 +63,4 @@ impl Outbox {
     pub(super) fn pop(&mut self) -> Option<Action> {
         self.0.pop_front()
     }
-
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
 }
