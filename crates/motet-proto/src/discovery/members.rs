@@ -228,7 +228,7 @@ impl Members {
         entry.state = if dead { MemberState::Dead } else { MemberState::Left };
         entry.since = now;
         let wait = if dead { jittered(backoff, 20, rng) } else { LEFT_KEPT };
-        let hints_from = if reason == DownReason::Silent { now } else { now + wait };
+        let hints_from = if reason == DownReason::Protocol { now + wait } else { now };
         let record = Record { entry, backoff, dialing: false, at: now + wait, hints_from };
         self.timers.insert((record.at, key.id));
         self.gone.insert((now, key.id));
@@ -354,5 +354,19 @@ impl Members {
             self.gone.remove(&(entry.since, id));
         }
         Some(entry)
+    }
+}
+
+#[cfg(test)]
+impl Members {
+    /// Every member that is gone stands once in each index, and no other does.
+    pub(super) fn timers_match(&self) -> bool {
+        let gone = self.table.values().filter(|record| record.entry.state != MemberState::Live);
+        let (mut timers, mut order) = (BTreeSet::new(), BTreeSet::new());
+        for record in gone {
+            timers.insert((record.at, record.entry.key.id));
+            order.insert((record.entry.since, record.entry.key.id));
+        }
+        timers == self.timers && order == self.gone
     }
 }
