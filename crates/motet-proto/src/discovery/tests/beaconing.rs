@@ -189,7 +189,7 @@ fn new_interfaces_start_the_series_anew_but_flapping_ones_only_once_a_second() {
 fn the_address_version_rises_with_what_is_advertised_and_only_then() {
     let mut bench = Bench::new(&config());
     let eth = face(2, "eth0", &["10.0.0.9"], true);
-    bench.discovery.on_interfaces(bench.now, &[eth.clone()]);
+    bench.discovery.on_interfaces(bench.now, core::slice::from_ref(&eth));
     let before = bench.discovery.addr_version();
 
     bench.discovery.on_interfaces(bench.now, &[eth.clone(), face(1, "lo", &["127.0.0.1"], false)]);
