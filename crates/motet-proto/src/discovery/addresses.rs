@@ -1,6 +1,6 @@
 //! Which addresses we advertise, and in which order those of others are tried.
 
-use crate::host::InterfaceInfo;
+use crate::host::{InterfaceInfo, Via};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
@@ -78,6 +78,26 @@ impl Own {
 
     pub(super) fn port(&self) -> u16 {
         self.port
+    }
+
+    pub(super) fn groups(
+        &self,
+        (v4, v6): (Option<SocketAddr>, Option<SocketAddr>),
+    ) -> Vec<(Via, SocketAddr)> {
+        let mut all = Vec::new();
+        for face in &self.interfaces {
+            let iface = face.index;
+            if let (true, Some(group)) = (face.multicast.0, v4) {
+                all.push((Via::Group { iface, v6: false }, group));
+            }
+            if let (true, Some(mut group)) = (face.multicast.1, v6) {
+                if let SocketAddr::V6(group) = &mut group {
+                    group.set_scope_id(iface);
+                }
+                all.push((Via::Group { iface, v6: true }, group));
+            }
+        }
+        all
     }
 
     /// Kind of the interface that our best address is of.

@@ -215,15 +215,19 @@ impl Members {
         reason: DownReason,
         rng: &mut Rng,
     ) -> bool {
-        let live = |entry: &MemberEntry| entry.key == key && entry.state == MemberState::Live;
-        if !self.get(key.id).is_some_and(live) {
+        let dead = matches!(reason, DownReason::Silent | DownReason::Protocol);
+        let ends = |entry: &MemberEntry| match entry.state {
+            MemberState::Live => entry.key == key,
+            MemberState::Dead => entry.key == key && !dead, // it left after all
+            MemberState::Left => false,
+        };
+        if !self.get(key.id).is_some_and(ends) {
             return false; // D-8
         }
         let Some(mut entry) = self.remove(key.id) else { return false };
         if reason == DownReason::Restarted {
             return true; // another has its place; should it be alive after all, its beacon tells
         }
-        let dead = matches!(reason, DownReason::Silent | DownReason::Protocol);
         let backoff = if reason == DownReason::Silent { REDIAL_MIN } else { REDIAL_MAX };
         entry.state = if dead { MemberState::Dead } else { MemberState::Left };
         entry.since = now;

@@ -88,7 +88,7 @@ pub use neighbours::{Neighbour, NeighbourKind, Neighbours};
 pub use outbox::Action;
 
 use crate::events::DownReason;
-use crate::host::{InterfaceInfo, RecvMeta};
+use crate::host::{InterfaceInfo, RecvMeta, Via};
 use crate::ids::{EndpointId, EndpointKey};
 use crate::rng::Rng;
 use crate::{Config, Counters, Time};
@@ -118,6 +118,8 @@ pub struct Discovery {
     me: EndpointKey,
     roles: Roles,
     greets: bool,
+    /// IPv4 and IPv6.
+    groups: (Option<SocketAddr>, Option<SocketAddr>),
     rng: Rng,
     own: Own,
     beacons: Beacons,
@@ -144,6 +146,7 @@ impl Discovery {
             me: key,
             roles: Roles(cfg.roles),
             greets: cfg.greet_loopback,
+            groups: (cfg.group_v4, cfg.group_v6),
             own: Own::new(cfg.advertise.clone(), cfg.port, cfg.host_id),
             beacons: Beacons::new(now, cfg, &mut rng),
             members: Members::default(),
@@ -471,9 +474,11 @@ impl Discovery {
         self.members.get(id)
     }
 
-    /// The members that others are told of: live ones that are no observers (D-17).
-    pub fn relayed(&self) -> impl Iterator<Item = Member> {
-        let told = |entry: &&MemberEntry| entry.state == MemberState::Live && entry.counts();
+    /// The members that `to` is told of: live ones but itself that are no observers (D-17).
+    pub fn relay(&self, to: EndpointId) -> impl Iterator<Item = Member> {
+        let told = move |entry: &&MemberEntry| {
+            entry.state == MemberState::Live && entry.counts() && entry.key.id != to
+        };
         self.members.iter().filter(told).map(MemberEntry::record)
     }
 
@@ -493,6 +498,20 @@ impl Discovery {
     /// Where to try this member, best first, at most eight (D-14).
     pub fn candidates(&self, id: EndpointId) -> Vec<SocketAddr> {
         self.members.get(id).map_or_else(Vec::new, |entry| self.own.candidates(&entry.known()))
+    }
+
+    /// Where [`Action::Multicast`] goes: the groups on every interface with a socket for them.
+    pub fn groups(&self) -> Vec<(Via, SocketAddr)> {
+        self.own.groups(self.groups)
+    }
+
+    /// Whether a member that is remembered is known at this address, whatever the port.
+    pub fn knows_address(&self, ip: IpAddr) -> bool {
+        self.members.iter().any(|entry| {
+            entry.addr.ip() == ip
+                || entry.source.is_some_and(|source| source.ip() == ip)
+                || entry.addresses.contains(&ip)
+        })
     }
 
     /// Other realms and wrong keys heard nearby.

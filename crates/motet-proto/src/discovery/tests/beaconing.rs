@@ -222,6 +222,24 @@ fn advertised_are_addresses_that_mean_something_elsewhere() {
     assert_eq!(advertised(&config(), &[face(2, "eth0", &many, true)]).len(), 8);
 }
 
+#[test] // D-1
+fn beacons_go_to_the_group_of_each_interface_with_a_socket() {
+    let mut bench = Bench::new(&config());
+    let both = InterfaceInfo { multicast: (true, true), ..face(3, "eth1", &["10.1.0.9"], true) };
+    let faces = [face(2, "eth0", &["10.0.0.9"], true), both, face(4, "tun0", &["10.2.0.9"], false)];
+    bench.discovery.on_interfaces(bench.now, &faces);
+
+    let groups = bench.discovery.groups();
+
+    let v6 = |(via, _): &&(Via, SocketAddr)| matches!(via, Via::Group { v6: true, .. });
+    let scope = |(_, dst): &(Via, SocketAddr)| match dst {
+        SocketAddr::V6(dst) => dst.scope_id(),
+        SocketAddr::V4(_) => 0,
+    };
+    assert_eq!(groups.len(), 3);
+    assert_eq!(groups.iter().filter(v6).map(scope).collect::<Vec<_>>(), [3]);
+}
+
 #[test] // D-21
 fn a_change_of_interest_leaves_at_once_five_times_then_in_steps_that_carry_the_last() {
     let mut bench = Bench::settled();

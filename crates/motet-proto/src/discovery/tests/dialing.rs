@@ -158,6 +158,20 @@ fn a_session_clears_the_backoff() {
     assert_eq!(bench.decisions(), [dial(1)]);
 }
 
+#[test] // D-11
+fn a_dead_member_that_says_goodbye_after_all_is_not_redialled() {
+    let mut bench = Bench::settled();
+    bench.up(1);
+    bench.down(1, SILENT);
+
+    bench.down(1, SILENT);
+    bench.down(1, LEFT);
+    bench.run_for(S * 59);
+
+    assert_eq!(bench.discovery.member(key(1, 1).id).unwrap().state, MemberState::Left);
+    assert!(bench.dials().is_empty());
+}
+
 #[test] // D-15
 fn late_beacons_of_a_member_that_left_are_ignored_but_a_new_life_is_dialled() {
     let mut bench = Bench::settled();
@@ -250,12 +264,13 @@ fn observers_are_dialled_but_neither_counted_nor_told_of() {
     assert_eq!(bench.decisions(), [dial(1)]);
     bench.up_as(key(1, 1), "peer1", roles::OBSERVER);
     bench.up(2);
+    bench.up(3);
 
-    assert_eq!(bench.discovery.live_count(), 2);
-    let told: Vec<_> = bench.discovery.relayed().map(|member| member.key).collect();
+    assert_eq!(bench.discovery.live_count(), 3);
+    let told: Vec<_> = bench.discovery.relay(key(3, 1).id).map(|member| member.key).collect();
     assert_eq!(told, [key(2, 1)]);
     bench.discovery.on_session_down(bench.now, key(1, 1), LEFT);
-    assert_eq!(bench.discovery.live_count(), 2);
+    assert_eq!(bench.discovery.live_count(), 3);
 }
 
 #[test] // D-23
