@@ -205,7 +205,6 @@ impl Discovery {
         };
         let same = self.members.get(from.id).filter(|entry| entry.key == from);
         match same.map(|entry| entry.state) {
-            Some(MemberState::Left) => return, // D-15
             Some(MemberState::Live) => {
                 self.members.heard(from.id, beacon, source, meta.iface); // D-9
                 return;
@@ -213,7 +212,7 @@ impl Discovery {
             Some(MemberState::Dead) => {
                 self.members.heard(from.id, beacon, source, meta.iface);
             }
-            None => {}
+            Some(MemberState::Left) | None => {}
         }
         let addrs = self.own.candidates(&said);
         if self.hint(now, from, addrs) && solicit {

@@ -97,6 +97,23 @@ fn a_member_that_was_only_paused_is_met_again() {
     assert_eq!(bench.decisions(), [Action::Dial { id: Some(paused.id), addrs: vec![addr(1)] }]);
 }
 
+#[test] // D-19
+fn a_holder_that_answered_is_probed_again_for_the_next_newcomer() {
+    let mut bench = Bench::settled();
+    let older = key(1, 10);
+    bench.up_as(older, "robot", 0);
+    bench.up_as(key(2, 20), "robot", 0);
+    bench.probed(older, true);
+    bench.discovery.on_session_down(bench.now, key(2, 20), LEFT);
+    bench.decisions();
+
+    bench.up_as(key(3, 30), "robot", 0);
+    bench.probed(older, false);
+
+    let wanted = [Action::Probe { id: older.id }, dead(older, DownReason::Restarted)];
+    assert_eq!(bench.decisions(), wanted);
+}
+
 #[test] // D-16
 fn a_goodbye_of_a_live_member_is_checked_by_a_probe() {
     let mut bench = Bench::settled();

@@ -98,8 +98,9 @@ fn a_higher_incarnation_is_dialled_once_a_second_and_a_lower_one_never() {
     let mut bench = Bench::settled();
     bench.up_as(key(1, 5), "peer1", 0);
 
-    (0..100).for_each(|_| bench.hear(key(1, 6), &beacon_of(1), false));
     (0..100).for_each(|_| bench.hear(key(1, 4), &beacon_of(1), true));
+    assert!(bench.done.is_empty(), "not dialled, not answered");
+    (0..100).for_each(|_| bench.hear(key(1, 6), &beacon_of(1), false));
     assert_eq!(bench.decisions(), [dial(1)]);
     bench.run_for(S);
     bench.hear(key(1, 6), &beacon_of(1), false);
@@ -221,7 +222,8 @@ fn addresses_are_tried_best_first_at_most_eight_and_never_our_own() {
     bench.discovery.on_interfaces(bench.now, &[eth, face(1, "lo", &["127.0.0.1"], false)]);
     let told = ["172.17.0.1", "127.0.0.1", "10.7.0.1", "10.7.0.2", "10.0.0.1", "fe80::7"];
     let told = Beacon { addresses: told.map(|ip| ip.parse().unwrap()).into(), ..beacon_of(1) };
-    let (same_host, far) = (Beacon { host_id: [9; 16], port: 5, ..told.clone() }, told);
+    let same_host = Beacon { host_id: [9; 16], port: 5, ..told.clone() };
+    let other_host = Beacon { port: 5, ..told.clone() };
     let at = |bench: &mut Bench, n, beacon: &Beacon| {
         let meta = from("10.0.0.1:40000".parse().unwrap());
         bench.discovery.on_beacon(
@@ -238,11 +240,14 @@ fn addresses_are_tried_best_first_at_most_eight_and_never_our_own() {
         addrs.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
 
-    let (far, near) = (at(&mut bench, 1, &far), at(&mut bench, 2, &same_host));
+    let (far, near) = (at(&mut bench, 1, &told), at(&mut bench, 2, &same_host));
+    let other = at(&mut bench, 4, &other_host);
 
     let subnet_then_rest = ["10.0.0.1:37321", "10.7.0.2:37321", "172.17.0.1:37321"];
     assert_eq!(far[..3], subnet_then_rest);
-    assert_eq!(far[3..], ["[fe80::7%2]:37321"], "no loopback of another host, nor our own");
+    assert_eq!(far[3..], ["[fe80::7%2]:37321"], "not our own");
+    assert!(other.contains(&"10.7.0.1:5".into()), "our address, but another's port");
+    assert!(!other.contains(&"127.0.0.1:5".into()), "no loopback of another host");
     assert!(near.contains(&"127.0.0.1:5".to_string()) && near[0] == "10.0.0.1:5");
     let many = Beacon { addresses: (1..30).map(ip).collect(), ..beacon_of(3) };
     assert_eq!(at(&mut bench, 3, &many).len(), 8);
@@ -311,6 +316,21 @@ fn a_seed_that_is_a_live_member_is_left_alone_until_its_session_ends() {
     bench.run_for(S * 2);
 
     assert_eq!(seed_dials(&bench, addr(1)).len(), 2);
+}
+
+#[test] // D-23, D-24
+fn a_seed_that_was_a_member_is_tried_from_the_shortest_wait_again() {
+    let mut cfg = config();
+    cfg.seeds = vec![addr(1)];
+    let mut bench = Bench::new(&cfg);
+    bench.run_for(S * 1000);
+    bench.up(1);
+    bench.done.clear();
+
+    bench.down(1, LEFT);
+    bench.run_for(MS * 1200);
+
+    assert_eq!(seed_dials(&bench, addr(1)).len(), 1);
 }
 
 #[test] // D-24
