@@ -6,7 +6,7 @@ use super::local::Subscription;
 use super::peer::{CONTROL_WINDOW, Incoming, OutState, Outgoing, Probe, STREAMS_MAX};
 use crate::config::SlowPolicy;
 use crate::crypto::Crypto;
-use crate::discovery::outbox::Action;
+use crate::discovery::Action;
 use crate::events::{DownReason, Event, WriterState};
 use crate::host::Via;
 use crate::ids::{EndpointId, EndpointKey, PubId, QueryId, QueryKey, StreamId, SubId};

@@ -112,7 +112,7 @@ impl<C: Crypto> Node<C> {
                 self.counters.messages_missed += n;
                 for id in &incoming.subs {
                     if let Some(sub) = self.subscriptions.get_mut(id) {
-                        sub.queue.push_missed(writer, &topic, n, reason);
+                        sub.queue.push_missed(writer, topic.clone(), n, reason);
                         notify(sub, *id, &mut self.events);
                     }
                 }
@@ -147,12 +147,12 @@ impl<C: Crypto> Node<C> {
         for id in &incoming.subs {
             let Some(sub) = self.subscriptions.get_mut(id) else { continue };
             if sub.qos.abort_after.is_some_and(|limit| lag.behind > limit) {
-                sub.queue.push_missed(writer, &topic, 1, MissedReason::Lagging);
+                sub.queue.push_missed(writer, topic.clone(), 1, MissedReason::Lagging);
                 self.counters.messages_missed += 1;
                 lagging = true;
             } else if let Pushed::Refused(_) = sub.queue.push(received.clone()) {
                 // `has_room` looked before: only a message larger than the whole queue gets here.
-                sub.queue.push_missed(writer, &topic, 1, MissedReason::QueueFull);
+                sub.queue.push_missed(writer, topic.clone(), 1, MissedReason::QueueFull);
                 self.counters.messages_missed += 1;
             } else {
                 self.counters.messages_delivered += 1;
@@ -173,7 +173,7 @@ impl<C: Crypto> Node<C> {
         let topic = incoming.topic.arc();
         for id in &incoming.subs {
             if let Some(sub) = self.subscriptions.get_mut(id) {
-                sub.queue.push_missed(writer, &topic, n, reason);
+                sub.queue.push_missed(writer, topic.clone(), n, reason);
                 notify(sub, *id, &mut self.events);
             }
         }
@@ -237,7 +237,7 @@ impl<C: Crypto> Node<C> {
             let Some(sub) = self.subscriptions.get_mut(&local.sub) else { continue };
             if local.next < publication.log.first() {
                 let n = publication.log.first() - local.next;
-                sub.queue.push_missed(self.key, &topic, n, MissedReason::Evicted);
+                sub.queue.push_missed(self.key, topic.clone(), n, MissedReason::Evicted);
                 self.counters.messages_missed += n;
                 local.next = publication.log.first();
                 notify(sub, local.sub, &mut self.events);
@@ -250,7 +250,7 @@ impl<C: Crypto> Node<C> {
                 match entry.gone {
                     Some(reason) => {
                         let reason = crate::transport::stream::missed(reason);
-                        sub.queue.push_missed(self.key, &topic, 1, reason);
+                        sub.queue.push_missed(self.key, topic.clone(), 1, reason);
                         self.counters.messages_missed += 1;
                     }
                     None => {

@@ -309,7 +309,7 @@ impl<C: Crypto> Node<C> {
                     let base = self.cfg.mtu_base.min(self.mtu_cap).max(512);
                     let max = if self.cfg.mtu_discovery { self.cfg.mtu_max } else { base };
                     if host_changed {
-                        peer.session.on_moved(now, (base, max.min(self.mtu_cap).max(base)));
+                        peer.session.on_moved((base, max.min(self.mtu_cap).max(base)));
                     }
                 }
             }

@@ -14,7 +14,7 @@ use crate::transport::handshake::{
 use crate::transport::keys::Keys;
 use crate::transport::liveness::State;
 use crate::transport::session::{Agreed, Session};
-use crate::transport::stream::reader::Budget;
+use crate::transport::stream::Share;
 use alloc::vec::Vec;
 use bytes::BytesMut;
 use core::net::SocketAddr;
@@ -25,6 +25,10 @@ use motet_wire::packet::{Cookie, RealmHeader, Reset, TAG_LEN, Vneg};
 
 /// Versions this build speaks, as a bitmap: version 1.
 const VERSIONS: u16 = 1 << 1;
+/// Handshakes completed within this time of each other were begun without knowing of each other.
+const SIMULTANEOUS: Duration = Duration::from_secs(3);
+/// A session that lost to another is known this long, so that its packets draw no RESET.
+const REJECTED_FOR: Duration = Duration::from_secs(10);
 /// Cookie secrets live this long.
 const COOKIE_AGE: Duration = Duration::from_secs(120);
 
@@ -96,16 +100,15 @@ impl<C: Crypto> Node<C> {
                 due.push((addr, dial.hs1.clone()));
             }
             if dial.failed(now) {
-                failed.push((dial.index, dial.id));
+                failed.push((dial.index, dial.id, dial.addrs()));
             }
         }
         for (dst, bytes) in due {
             self.push(Packet { via: Via::Unicast, dst, src: None, bytes });
         }
-        for (index, id) in failed {
+        for (index, id, addrs) in failed {
             self.dials.remove(&index);
-            self.counters.dials_failed += 1;
-            self.discovery.on_dial_failed(now, id);
+            self.discovery.on_dial_failed(now, id, &addrs, &mut self.counters);
         }
         self.half_open.retain(|_, half| now.since(half.since) < HALF_OPEN_FOR);
     }
@@ -118,13 +121,13 @@ impl<C: Crypto> Node<C> {
         };
         if hs1.realm_tag != self.realm.tag {
             self.counters.foreign_realm += 1;
-            self.discovery.neighbours_mut().on_foreign(now, meta.src.ip(), hs1.realm_tag);
+            self.discovery.on_foreign_realm(now, meta.src.ip(), hs1.realm_tag.to_le_bytes());
             return;
         }
         let mac = self.crypto.mac(&self.realm.mac1, &[Hs1::macced(datagram)]);
         if mac[..16] != hs1.mac1 {
             self.counters.wrong_key += 1; // S-3
-            self.discovery.neighbours_mut().on_wrong_key(now, meta.src.ip());
+            self.discovery.on_wrong_key(now, meta.src.ip());
             return;
         }
         if hs1.id == self.key.id {
@@ -267,11 +270,18 @@ impl<C: Crypto> Node<C> {
         let mut payload = Vec::new();
         let Some((params, key)) = self.read_hs2(&mut dial, &hs2, &mut payload) else {
             self.counters.handshakes_failed += 1; // a broken Noise state cannot go on
-            self.discovery.on_dial_failed(now, dial.id);
+            self.discovery.on_dial_failed(now, dial.id, &dial.addrs(), &mut self.counters);
             return;
         };
         if key.id == self.key.id {
             return; // we dialled ourselves through a seed or a loopback greeting
+        }
+        let alive = self.peer_by_id(key.id).is_some_and(|(_, peer)| {
+            peer.key == key && !matches!(peer.session.watch.state(), State::Dead(_))
+        });
+        if dial.id.is_none() && alive {
+            dial.addrs().iter().for_each(|seed| self.discovery.on_seed_known(*seed, key.id));
+            return; // a seed that is a peer already
         }
         let own = self.params(now, dial.index, hs2.header().to_vec()).encode();
         let mut first = Vec::with_capacity(own.len() + 4);
@@ -426,6 +436,12 @@ impl<C: Crypto> Node<C> {
             self.counters.handshakes_limited += 1;
             return None;
         }
+        let by = if agreed.hs3.is_some() { self.key.id } else { key.id };
+        if self.superseded(now, key.id, by) {
+            self.rejected.retain(|(_, at)| now.since(*at) < REJECTED_FOR);
+            self.rejected.push((agreed.local, now));
+            return None;
+        }
         self.counters.sessions_opened += 1;
         self.dials.retain(|_, dial| dial.id != Some(key.id));
         let (addr, index) = (agreed.addr, agreed.local);
@@ -442,6 +458,18 @@ impl<C: Crypto> Node<C> {
         self.greet(now, at);
         self.run_discovery(now);
         Some(at)
+    }
+
+    /// Both sides completed a handshake at the same time: the one that the larger id began stays,
+    /// at both sides (S-6).
+    fn superseded(&self, now: Time, id: EndpointId, by: EndpointId) -> bool {
+        let held = self.by_id.get(&id).and_then(|at| self.peers.get(*at)).and_then(Option::as_ref);
+        held.is_some_and(|peer| {
+            let session = &peer.session;
+            let held_by = if session.initiator { self.key.id } else { id };
+            let fresh = now.since(session.established()) < SIMULTANEOUS;
+            fresh && held_by > by && !matches!(session.watch.state(), State::Dead(_))
+        })
     }
 
     fn add_peer(
@@ -465,7 +493,8 @@ impl<C: Crypto> Node<C> {
             ready: Default::default(),
             hot_outs: Vec::new(),
             hot_ins: Vec::new(),
-            budget: Budget::new(self.cfg.reassembly_bytes / 4),
+            share: Share::new(self.cfg.reassembly_bytes as u64 / 4),
+            naks: Default::default(),
             queued: false,
             send_at: Time::NEVER,
             deadline: Time::ZERO,
@@ -609,7 +638,8 @@ impl<C: Crypto> Node<C> {
             self.resets = (second, 0);
         }
         let known = self.discovery.knows_address(meta.src.ip());
-        if len < 48 || self.resets.1 >= 10 || !known {
+        let rejected = self.rejected.iter().any(|(local, _)| *local == index);
+        if len < 48 || self.resets.1 >= 10 || !known || rejected {
             return;
         }
         self.resets.1 += 1;

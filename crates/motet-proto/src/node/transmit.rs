@@ -16,12 +16,12 @@ use crate::transport::stream::log::Log;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use motet_wire::codec::put_vi;
-use motet_wire::frame::{Frame, GapReason, NakBuilder, put_msgs_header};
+use motet_wire::frame::{Frame, GapReason, NakBuilder, NakItem, put_msgs_header};
 
 /// Most bytes of one transmit.
 const BATCH_BYTES: usize = 64_000;
-/// A NAK frame is at most this large.
-const NAK_ROOM: usize = 320;
+/// What one more item may add to a NAK frame.
+const NAK_ITEM: usize = 32;
 /// A STATUS or HEARTBEAT frame is at most this large.
 const FEEDBACK_ROOM: usize = 40;
 /// Every so many packets the lowest class with something to send goes first.
@@ -132,7 +132,8 @@ impl<C: Crypto> Desk<'_, C> {
         if session.established() + session.rtt.srtt() > self.now && !session.rtt.has_sample() {
             return None;
         }
-        let size = session.mtu.poll_probe(self.now, session.may_send(self.now).is_ok())?;
+        let room = session.may_send(self.now).is_ok();
+        let size = session.mtu.poll_probe(self.now, room)?;
         let start = session.begin(out);
         Frame::Ping.encode(out);
         let target = usize::from(size).saturating_sub(motet_wire::packet::TAG_LEN);
@@ -206,8 +207,8 @@ impl<C: Crypto> Desk<'_, C> {
             let status = reader.status(now, super::peer::CONTROL_WINDOW);
             encode_status(0, status, out);
         }
-        if reader.nak_deadline(pkt).is_some_and(|at| at <= now) && out.len() + NAK_ROOM <= limit {
-            self.counters.naks_sent += encode_naks(0, limit, out, |sink| reader.naks(now, pkt, sink));
+        if reader.nak_deadline(pkt).is_some_and(|at| at <= now) {
+            reader.naks(now, pkt, |item| peer.naks.push_back((0, item)));
         }
         let control = &mut peer.control;
         if out.len() + FEEDBACK_ROOM <= limit
@@ -229,10 +230,9 @@ impl<C: Crypto> Desk<'_, C> {
             let reader = &mut incoming.reader;
             let status_at = reader.status_deadline();
             let nak_at = reader.nak_deadline(pkt);
-            if nak_at.is_some_and(|at| at <= now) && out.len() + NAK_ROOM <= limit {
+            if nak_at.is_some_and(|at| at <= now) {
                 reader.set_rtt(rtt);
-                self.counters.naks_sent +=
-                    encode_naks(stream, limit, out, |sink| reader.naks(now, pkt, sink));
+                reader.naks(now, pkt, |item| peer.naks.push_back((stream, item)));
             }
             if status_at.is_some_and(|at| at <= now) && out.len() + FEEDBACK_ROOM <= limit {
                 let free = free(self.subscriptions, incoming);
@@ -245,6 +245,7 @@ impl<C: Crypto> Desk<'_, C> {
                 i += 1;
             }
         }
+        self.counters.naks_sent += encode_naks(&mut peer.naks, limit, out);
         let mut i = 0;
         while let Some(stream) = peer.hot_outs.get(i).copied() {
             let Some(log) = self.publications.get(&stream).map(|publication| &publication.log) else {
@@ -376,35 +377,30 @@ fn encode_beat(stream: StreamId, beat: crate::transport::stream::cursor::Beat, o
     frame.encode(out);
 }
 
-/// Writes NAK frames for all that `each` names; returns how many. Items that do not fit are named
-/// again by the reader's next try.
-fn encode_naks(
-    stream: StreamId,
-    limit: usize,
-    out: &mut Vec<u8>,
-    each: impl FnOnce(&mut dyn FnMut(motet_wire::frame::NakItem)),
-) -> u64 {
-    use motet_wire::frame::NakItem;
+/// Writes NAK frames for as much of `naks` as fits; the rest waits for the next packet. Returns
+/// how many frames.
+fn encode_naks(naks: &mut VecDeque<(StreamId, NakItem)>, limit: usize, out: &mut Vec<u8>) -> u64 {
     let mut frames = 0;
-    let mut builder = NakBuilder::new();
-    let mut flush = |builder: &mut NakBuilder, out: &mut Vec<u8>| {
-        if !builder.is_empty() && out.len() + builder.encoded_len(stream) <= limit {
-            builder.encode(stream, false, out);
-            frames += 1;
+    while let Some((stream, _)) = naks.front().copied() {
+        let mut builder = NakBuilder::new();
+        while let Some((of, item)) = naks.front().copied() {
+            let pushed = of == stream
+                && out.len() + builder.encoded_len(stream) + NAK_ITEM <= limit
+                && match item {
+                    NakItem::Range { seq, count } => builder.push_range(seq, count),
+                    NakItem::Bytes { seq, off, len } => builder.push_bytes(seq, off, len),
+                };
+            if !pushed {
+                break;
+            }
+            naks.pop_front();
         }
-        *builder = NakBuilder::new();
-    };
-    each(&mut |item| {
-        let push = |builder: &mut NakBuilder| match item {
-            NakItem::Range { seq, count } => builder.push_range(seq, count),
-            NakItem::Bytes { seq, off, len } => builder.push_bytes(seq, off, len),
-        };
-        if !push(&mut builder) {
-            flush(&mut builder, out);
-            push(&mut builder);
+        if builder.is_empty() {
+            break;
         }
-    });
-    flush(&mut builder, out);
+        builder.encode(stream, false, out);
+        frames += 1;
+    }
     frames
 }
 

@@ -140,7 +140,7 @@ impl<C: Crypto> Node<C> {
     }
 
     /// Foreign realms and wrong keys heard of.
-    pub fn neighbours(&self) -> &crate::discovery::neighbours::Neighbours {
+    pub fn neighbours(&self) -> &crate::discovery::Neighbours {
         self.discovery.neighbours()
     }
 

@@ -75,6 +75,11 @@ impl<H> Dial<H> {
         Self { id, index, hs1, suite, noise, cookie: false, targets }
     }
 
+    /// Where it goes.
+    pub fn addrs(&self) -> Vec<SocketAddr> {
+        self.targets.iter().map(|target| target.addr).collect()
+    }
+
     /// Where a copy of HS1 is due now.
     pub fn poll(&mut self, now: Time) -> Option<SocketAddr> {
         let due = |target: &&mut Target| target.at <= now && target.tries < RETRIES_MS.len();
