@@ -12,6 +12,8 @@
 //! ([`sent`](super::sent)); spacing ([`pacer`](super::pacer)).
 
 mod cubic;
+#[cfg(test)]
+mod tests;
 
 pub use cubic::Cubic;
 
@@ -26,7 +28,8 @@ pub trait Controller: Debug + Send {
     fn on_sent(&mut self, bytes: u64);
 
     /// `acked_bytes` arrived; the largest packet number newly acknowledged left at `sent_at`.
-    /// `app_limited`: before this ACK the window was not full, so it need not grow.
+    /// `app_limited`: before this ACK there was room in the window and nothing to send, so it need
+    /// not grow. Data held back by pacing is something to send (RFC 9002 §7.8).
     fn on_ack(&mut self, now: Time, acked_bytes: u64, sent_at: Time, rtt: &Rtt, app_limited: bool);
 
     /// Packets were lost or marked; the newest of them left at `sent_at`. `persistent`: nothing at
