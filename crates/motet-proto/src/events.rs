@@ -177,6 +177,8 @@ pub enum WriterState {
     Restarted,
     /// It dropped us because we were too slow (policy disconnect).
     Evicted,
+    /// We left it because we were further behind than our abort threshold.
+    TooSlow,
 }
 
 /// What [`Node::read`](crate::Node::read) returns.
