@@ -10,6 +10,7 @@ use crate::ids::{StreamId, SubId};
 use crate::time::Time;
 use crate::topics::queue::Pushed;
 use crate::transport::stream::{Budget, Item, Pool, Share};
+use alloc::vec::Vec;
 use motet_wire::control::Control as Record;
 use motet_wire::envelope::Envelope;
 
@@ -187,10 +188,10 @@ impl<C: Crypto> Node<C> {
         let Some(incoming) = peer.ins.get_mut(&stream) else { return };
         let topic = incoming.topic.arc();
         let subs = &self.subscriptions;
-        let (stay, leave): (alloc::vec::Vec<SubId>, alloc::vec::Vec<SubId>) =
-            incoming.subs.iter().partition(|id| {
-                subs.get(id).is_none_or(|sub| sub.qos.abort_after.is_none())
-            });
+        let (stay, leave): (Vec<SubId>, Vec<SubId>) = incoming
+            .subs
+            .iter()
+            .partition(|id| subs.get(id).is_none_or(|sub| sub.qos.abort_after.is_none()));
         incoming.subs = stay;
         let empty = incoming.subs.is_empty();
         for subscription in leave {
@@ -216,7 +217,13 @@ impl<C: Crypto> Node<C> {
     }
 
     /// Leaves a stream that its writer broke.
-    pub(super) fn leave_stream(&mut self, now: Time, at: usize, stream: StreamId, state: WriterState) {
+    pub(super) fn leave_stream(
+        &mut self,
+        now: Time,
+        at: usize,
+        stream: StreamId,
+        state: WriterState,
+    ) {
         self.say(now, at, &Record::CloseStream { stream, code: stream_end::BROKEN });
         if let Some(incoming) = self.drop_incoming(at, stream)
             && let Some(peer) = self.peer(at)
@@ -279,7 +286,7 @@ impl<C: Crypto> Node<C> {
         let reads = |(stream, publication): (&StreamId, &super::local::Publication)| {
             publication.local.iter().any(|local| local.sub == id).then_some(*stream)
         };
-        let streams: alloc::vec::Vec<StreamId> = self.publications.iter().filter_map(reads).collect();
+        let streams: Vec<StreamId> = self.publications.iter().filter_map(reads).collect();
         for stream in streams {
             self.deliver_local(now, stream);
             self.on_acked(now, stream);
@@ -290,9 +297,11 @@ impl<C: Crypto> Node<C> {
 type Subscriptions = alloc::collections::BTreeMap<SubId, Subscription>;
 
 fn has_room(subs: &Subscriptions, incoming: &Incoming) -> bool {
-    incoming.subs.iter().filter_map(|id| subs.get(id)).all(|sub| {
-        sub.qos.full != QueuePolicy::Block || !sub.queue.is_full()
-    })
+    incoming
+        .subs
+        .iter()
+        .filter_map(|id| subs.get(id))
+        .all(|sub| sub.qos.full != QueuePolicy::Block || !sub.queue.is_full())
 }
 
 /// Bytes that all blocking subscriptions of a stream have room for.

@@ -1,5 +1,6 @@
 //! One peer: its session, its control streams, the streams to and from it.
 
+use crate::fragmentation::assembly::Assembly;
 use crate::ids::{EndpointKey, StreamId, SubId};
 use crate::time::Time;
 use crate::topics::interest::RemoteInterest;
@@ -10,7 +11,6 @@ use crate::transport::stream::cursor::Cursor;
 use crate::transport::stream::log::Log;
 use crate::transport::stream::reader::{ReadQos, Reader};
 use crate::transport::stream::{Order, Share};
-use crate::fragmentation::assembly::Assembly;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;

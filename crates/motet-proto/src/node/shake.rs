@@ -8,9 +8,7 @@ use crate::host::{RecvMeta, Via};
 use crate::ids::{EndpointId, EndpointKey};
 use crate::time::Time;
 use crate::topics::interest::RemoteInterest;
-use crate::transport::handshake::{
-    Dial, EARLY_MAX, HALF_OPEN_FOR, HALF_OPEN_MAX, HalfOpen,
-};
+use crate::transport::handshake::{Dial, EARLY_MAX, HALF_OPEN_FOR, HALF_OPEN_MAX, HalfOpen};
 use crate::transport::keys::Keys;
 use crate::transport::liveness::State;
 use crate::transport::session::{Agreed, Session};
@@ -41,9 +39,9 @@ impl<C: Crypto> Node<C> {
         if let Some(id) = id {
             let under_way = self.dials.values().any(|dial| dial.id == Some(id))
                 || self.half_open.values().any(|half| half.key.id == id);
-            let held = self.peer_by_id(id).is_some_and(|(_, peer)| {
-                !matches!(peer.session.watch.state(), State::Dead(_))
-            });
+            let held = self
+                .peer_by_id(id)
+                .is_some_and(|(_, peer)| !matches!(peer.session.watch.state(), State::Dead(_)));
             if under_way || held {
                 return;
             }
@@ -84,7 +82,8 @@ impl<C: Crypto> Node<C> {
         noise.write(&[], &mut message);
         let message: [u8; 48] = message.try_into().ok()?;
         hs1.message = &message;
-        let len = usize::from(self.mtu_cap.min(self.cfg.mtu_base)).clamp(Hs1::MIN_LEN, Hs1::PADDED_LEN);
+        let len =
+            usize::from(self.mtu_cap.min(self.cfg.mtu_base)).clamp(Hs1::MIN_LEN, Hs1::PADDED_LEN);
         let mut bytes = hs1.encode(len);
         let mac = self.crypto.mac(&self.realm.mac1, &[&bytes]);
         bytes.extend_from_slice(&mac[..16]);
@@ -138,10 +137,15 @@ impl<C: Crypto> Node<C> {
         }
         let mut ephemeral = [0; 32];
         ephemeral.copy_from_slice(&hs1.message[..32]);
-        let copy = self.half_open.values().find(|h| h.remote == hs1.index && h.ephemeral == ephemeral);
+        let copy =
+            self.half_open.values().find(|h| h.remote == hs1.index && h.ephemeral == ephemeral);
         if let Some(half) = copy {
-            let packet =
-                Packet { via: Via::Unicast, dst: half.addr, src: half.local, bytes: half.hs2.clone() };
+            let packet = Packet {
+                via: Via::Unicast,
+                dst: half.addr,
+                src: half.local,
+                bytes: half.hs2.clone(),
+            };
             if half.addr == meta.src {
                 self.push(packet); // S-5
             }
@@ -321,12 +325,11 @@ impl<C: Crypto> Node<C> {
         }
         let params = Params::decode(payload).ok()?;
         let id = super::endpoint_id(&self.crypto, &dial.noise.remote_key()?);
-        let bound = params.header == hs2.header() && best(self.crypto.suites(), params.suites) == Some(hs2.suite);
+        let bound = params.header == hs2.header()
+            && best(self.crypto.suites(), params.suites) == Some(hs2.suite);
         let wanted = dial.id.is_none_or(|wanted| wanted == id);
-        (bound && wanted).then_some((
-            params.clone(),
-            EndpointKey { id, incarnation: params.incarnation },
-        ))
+        (bound && wanted)
+            .then_some((params.clone(), EndpointKey { id, incarnation: params.incarnation }))
     }
 
     /// HS3: the initiator proves itself.
@@ -410,8 +413,7 @@ impl<C: Crypto> Node<C> {
 
     fn path_mtu(&self, theirs: u16) -> (u16, u16) {
         let cap = if theirs == 0 { self.cfg.mtu_max } else { theirs.min(self.cfg.mtu_max) };
-        let cap = cap.min(self.mtu_cap);
-        let base = self.cfg.mtu_base.min(cap).max(512);
+        let base = self.cfg.mtu_base.min(cap).min(self.mtu_cap).max(512);
         (base, if self.cfg.mtu_discovery { cap.max(base) } else { base })
     }
 
@@ -524,6 +526,7 @@ impl<C: Crypto> Node<C> {
         peer.control = Control::new();
         peer.interest = RemoteInterest::default();
         peer.interest_told = 0;
+        peer.ins.values_mut().for_each(|incoming| incoming.suspended = true);
         for out in peer.outs.values_mut() {
             if !matches!(out.state, OutState::Rejected { .. }) {
                 out.state = OutState::Suspended;
@@ -546,8 +549,7 @@ impl<C: Crypto> Node<C> {
             core::net::IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
             core::net::IpAddr::V6(ip) => ip.octets(),
         };
-        let mac =
-            self.crypto.mac(secret, &[&ip, &src.port().to_le_bytes(), &index.to_le_bytes()]);
+        let mac = self.crypto.mac(secret, &[&ip, &src.port().to_le_bytes(), &index.to_le_bytes()]);
         cookie.copy_from_slice(&mac[..16]);
         cookie
     }

@@ -42,7 +42,13 @@ impl<C: Crypto> Node<C> {
         if let Some(packet) = self.outbox.pop_front() {
             out.bytes.extend_from_slice(&packet.bytes);
             let len = packet.bytes.len();
-            return Some(Transmit { via: packet.via, dst: packet.dst, src: packet.src, len, segment: len });
+            return Some(Transmit {
+                via: packet.via,
+                dst: packet.dst,
+                src: packet.src,
+                len,
+                segment: len,
+            });
         }
         while let Some(at) = self.ready.front().copied() {
             let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else {
@@ -203,7 +209,9 @@ impl<C: Crypto> Desk<'_, C> {
         let limit = limit.saturating_sub(peer.session.acks.encoded_len_max());
         let reader = &mut peer.control.reader;
         reader.set_rtt(rtt);
-        if reader.status_deadline().is_some_and(|at| at <= now) && out.len() + FEEDBACK_ROOM <= limit {
+        if reader.status_deadline().is_some_and(|at| at <= now)
+            && out.len() + FEEDBACK_ROOM <= limit
+        {
             let status = reader.status(now, super::peer::CONTROL_WINDOW);
             encode_status(0, status, out);
         }
@@ -238,7 +246,9 @@ impl<C: Crypto> Desk<'_, C> {
                 let free = free(self.subscriptions, incoming);
                 encode_status(stream, incoming.reader.status(now, free), out);
             }
-            if incoming.reader.status_deadline().is_none() && incoming.reader.nak_deadline(pkt).is_none() {
+            if incoming.reader.status_deadline().is_none()
+                && incoming.reader.nak_deadline(pkt).is_none()
+            {
                 incoming.hot = false;
                 peer.hot_ins.swap_remove(i);
             } else {
@@ -248,7 +258,8 @@ impl<C: Crypto> Desk<'_, C> {
         self.counters.naks_sent += encode_naks(&mut peer.naks, limit, out);
         let mut i = 0;
         while let Some(stream) = peer.hot_outs.get(i).copied() {
-            let Some(log) = self.publications.get(&stream).map(|publication| &publication.log) else {
+            let Some(log) = self.publications.get(&stream).map(|publication| &publication.log)
+            else {
                 peer.hot_outs.swap_remove(i);
                 continue;
             };
@@ -278,9 +289,12 @@ impl<C: Crypto> Desk<'_, C> {
         let rtt = peer.session.rtt_view();
         if peer.control.ready {
             let Peer { control, .. } = peer;
-            while let Some(piece) =
-                control.cursor.next_piece(&control.log, self.now, &rtt, space(out, base, limit, false))
-            {
+            while let Some(piece) = control.cursor.next_piece(
+                &control.log,
+                self.now,
+                &rtt,
+                space(out, base, limit, false),
+            ) {
                 encode_piece(0, &control.log, piece, out);
             }
             control.ready = control.cursor.has_work(&control.log);
@@ -293,7 +307,9 @@ impl<C: Crypto> Desk<'_, C> {
         for class in 0..8 {
             let class = if low_first { 7 - class } else { class };
             loop {
-                let Some(stream) = peer.ready.get(class).and_then(VecDeque::front).copied() else { break };
+                let Some(stream) = peer.ready.get(class).and_then(VecDeque::front).copied() else {
+                    break;
+                };
                 let done = self.fill_from(peer, stream, out, (base, limit));
                 let waits = !done;
                 if let Some(list) = peer.ready.get_mut(class) {
@@ -333,7 +349,9 @@ impl<C: Crypto> Desk<'_, C> {
         let (log, cursor) = (&publication.log, &mut outgoing.cursor);
         loop {
             let backlog = cursor.unsent(log) > room;
-            let Some(piece) = cursor.next_piece(log, self.now, &rtt, space(out, base, limit, backlog)) else {
+            let Some(piece) =
+                cursor.next_piece(log, self.now, &rtt, space(out, base, limit, backlog))
+            else {
                 break;
             };
             encode_piece(stream, log, piece, out);
@@ -341,7 +359,11 @@ impl<C: Crypto> Desk<'_, C> {
                 self.counters.messages_dropped += count;
                 if reason == GapReason::Evicted {
                     let publication = PubId(stream);
-                    self.events.push_back(Event::ReaderLagging { publication, reader, missed: count });
+                    self.events.push_back(Event::ReaderLagging {
+                        publication,
+                        reader,
+                        missed: count,
+                    });
                 }
             }
         }
@@ -423,13 +445,15 @@ fn encode_piece(stream: StreamId, log: &Log, piece: Piece, out: &mut Vec<u8>) {
         Piece::Fragment { seq, off, len, total, repair } => {
             let Some(entry) = log.get(seq) else { return };
             let from = usize::try_from(off).unwrap_or(usize::MAX);
-            let Some(body) = entry.body.get(from..).and_then(|rest| rest.get(..usize::try_from(len).ok()?))
+            let Some(body) =
+                entry.body.get(from..).and_then(|rest| rest.get(..usize::try_from(len).ok()?))
             else {
                 return;
             };
             Frame::Frag { stream, seq, t_us: entry.t_us, total, off, repair, body }.encode(out);
         }
-        Piece::Gap { from, count, reason } => Frame::Gap { stream, from, count, reason }.encode(out),
+        Piece::Gap { from, count, reason } => {
+            Frame::Gap { stream, from, count, reason }.encode(out)
+        }
     }
 }
-

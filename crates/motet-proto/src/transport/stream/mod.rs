@@ -23,8 +23,6 @@ mod repairs;
 
 mod budget;
 
-
-
 pub use budget::{Budget, Pool, Share};
 
 use crate::events::MissedReason;
