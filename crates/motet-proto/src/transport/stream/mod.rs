@@ -18,12 +18,12 @@ pub mod gaps;
 pub mod log;
 pub mod reader;
 
+mod budget;
 mod flow;
 mod repairs;
 
-mod budget;
-
-
+#[cfg(test)]
+mod model;
 
 pub use budget::{Budget, Pool, Share};
 
