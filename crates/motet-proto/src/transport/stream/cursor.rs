@@ -23,9 +23,7 @@ use crate::Time;
 use crate::ranges::RangeSet;
 use core::time::Duration;
 use motet_wire::codec::vi_len;
-use motet_wire::frame::{
-    GapReason, NakItem, frag_overhead, msg_overhead, msgs_header_len,
-};
+use motet_wire::frame::{GapReason, NakItem, frag_overhead, msg_overhead, msgs_header_len};
 
 /// A message is split to fill a packet only if this much of it fits.
 const SPLIT_MIN: usize = 256;
@@ -274,7 +272,8 @@ impl Cursor {
         }
         let len = log.get(next_seq).map_or(u64::MAX, |entry| entry.body.len() as u64);
         let known = (next_seq, next_off) <= self.ever.max((self.next, self.off));
-        let inside = next_off == 0 || next_off < len || log.get(next_seq).is_some_and(|e| e.gone.is_some());
+        let inside =
+            next_off == 0 || next_off < len || log.get(next_seq).is_some_and(|e| e.gone.is_some());
         let checked = !crate::planted::on("status_unchecked");
         if checked && (!known || !inside || window > WINDOW_MAX) {
             self.counts.status_rejected += 1;
@@ -399,8 +398,7 @@ impl Cursor {
     }
 
     fn may_start(&self, log: &Log, seq: u64, off: u64) -> bool {
-        !self.reliable
-            || (log.pos(seq) + off < self.edge && seq - self.acked < WINDOW_MSGS)
+        !self.reliable || (log.pos(seq) + off < self.edge && seq - self.acked < WINDOW_MSGS)
     }
 
     /// Why this reader cannot get a message that was published.
@@ -434,8 +432,7 @@ impl Cursor {
         if msg_overhead(self.stream, seq, first.t_us, len) + len > room {
             return 0;
         }
-        let mut size =
-            msgs_header_len(self.stream, seq, first.t_us) + vi_len(len as u64) + len;
+        let mut size = msgs_header_len(self.stream, seq, first.t_us) + vi_len(len as u64) + len;
         let mut count = 1;
         for entry in entries.take((to - seq).min(RUN_MAX) as usize - 1) {
             let at = seq + count;

@@ -24,6 +24,8 @@ mod repairs;
 
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod scenarios;
 
 pub use budget::{Budget, Pool, Share};
 

@@ -206,11 +206,13 @@ impl<P: Pieces> Reader<P> {
         if !self.admit(at, seq) {
             return Ok(None);
         }
-        let at_once = open && self.out.is_empty() && match self.mode {
-            Mode::Ordered => seq == self.next,
-            Mode::Unordered => true,
-            Mode::Newest(_) => seq == self.next && self.slots.is_empty(),
-        };
+        let at_once = open
+            && self.out.is_empty()
+            && match self.mode {
+                Mode::Ordered => seq == self.next,
+                Mode::Unordered => true,
+                Mode::Newest(_) => seq == self.next && self.slots.is_empty(),
+            };
         let cost = cost(body.len());
         if !self.room_for(seq, seq + 1) || !(at_once || budget.may(cost, seq == self.next)) {
             self.counts.overruns += 1;
@@ -400,7 +402,10 @@ impl<P: Pieces> Reader<P> {
         let (from, stop) = (self.next, first.unwrap_or(u64::MAX));
         let reason = match (self.skip_at(from), self.mode, first) {
             (Some((mut to, reason)), ..) => {
-                while to < stop && let Some((more, why)) = self.skip_at(to) && why == reason {
+                while to < stop
+                    && let Some((more, why)) = self.skip_at(to)
+                    && why == reason
+                {
                     to = more;
                 }
                 self.pass(to.min(stop), budget);

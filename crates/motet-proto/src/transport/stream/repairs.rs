@@ -39,9 +39,11 @@ impl Repairs {
     }
 
     pub(super) fn first(&self) -> Option<Repair> {
-        let bytes = self.bytes.iter().next().and_then(|(seq, set)| {
-            set.first().map(|(off, end)| Repair::Bytes(*seq, off, end))
-        });
+        let bytes = self
+            .bytes
+            .iter()
+            .next()
+            .and_then(|(seq, set)| set.first().map(|(off, end)| Repair::Bytes(*seq, off, end)));
         match (self.whole.first(), bytes) {
             (Some((from, to)), Some(Repair::Bytes(seq, ..))) if from < seq => {
                 Some(Repair::Whole(from, to.min(seq)))
@@ -70,7 +72,8 @@ impl Repairs {
                 self.add_bytes(seq, 0, len(seq).max(1), fresh);
             }
         }
-        self.whole.intersect(from, to).next().is_some() || self.bytes.range(from..to).next().is_some()
+        self.whole.intersect(from, to).next().is_some()
+            || self.bytes.range(from..to).next().is_some()
     }
 
     /// Queues bytes of a message but for those that were sent again since `fresh`. True if
