@@ -18,10 +18,14 @@ pub mod gaps;
 pub mod log;
 pub mod reader;
 
+mod budget;
 mod flow;
 mod repairs;
 
-mod budget;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod scenarios;
 
 pub use budget::{Budget, Pool, Share};
 
