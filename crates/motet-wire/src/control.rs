@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | 01 | OPEN | vi stream, u64 topic hash, vi len, topic, u8 class, u8 order, u8 priority, vi history, vi lifespan_ms, vi max_message, vi len, type tag, vi first_avail, vi next_seq, vi t_us, u64 wall_us |
 //! | 02 | ACCEPT | vi stream, vi start_seq, vi window, u8 f (b0 required) |
-//! | 03 | REJECT | vi stream or id, u8 reason, vi interest version |
+//! | 03 | REJECT | vi stream or id, u8 reason, vi interest version, vi len, the reader's type tag where types differ |
 //! | 04 | CLOSE_STREAM | vi stream, vi code |
 //! | 05 | RESUME | vi stream, vi next_seq, vi next_off |
 //! | 06 | REJECT_MSG | vi stream, vi seq, vi limit |
@@ -28,11 +28,11 @@
 
 mod open;
 
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 pub use open::{Class, MAX_TOPIC, MAX_TYPE_TAG, Open, Order};
 
-use crate::codec::{self, Reader, put_u64, put_vi};
+use crate::codec::{self, Reader, put_u64, put_vi, put_vi_bytes};
 use crate::record::put_record;
 pub use crate::record::{Interest, Member};
 use crate::{EndpointKey, Malformed};
@@ -149,6 +149,8 @@ pub enum Control<'a> {
         reason: RejectReason,
         /// The reader's interest version: the answer may change when it does.
         interest_version: u64,
+        /// The reader's type tag where types differ, at most 255 bytes; else empty.
+        detail: String,
     },
     /// The stream ends for this reader.
     CloseStream {
@@ -277,10 +279,11 @@ impl<'a> Control<'a> {
                 put_all(out, &[u64::from(*stream), *start_seq, *window]);
                 out.push(u8::from(*required));
             }
-            Self::Reject { stream, reason, interest_version } => {
+            Self::Reject { stream, reason, interest_version, detail } => {
                 put_vi(out, *stream);
                 out.push(reason.code());
                 put_vi(out, *interest_version);
+                put_vi_bytes(out, detail.as_bytes());
             }
             Self::CloseStream { stream, code } => put_all(out, &[u64::from(*stream), *code]),
             Self::Resume { stream, next_seq, next_off } => {
@@ -348,6 +351,7 @@ impl<'a> Control<'a> {
                 stream: r.get_vi()?,
                 reason: RejectReason::from_code(r.get_u8()?),
                 interest_version: r.get_vi()?,
+                detail: codec::owned(r.get_vi_bytes(MAX_TYPE_TAG)?)?,
             },
             ty::CLOSE_STREAM => Self::CloseStream { stream: r.get_vi_u32()?, code: r.get_vi()? },
             ty::RESUME => Self::Resume {

@@ -148,6 +148,7 @@ fn params() -> impl Strategy<Value = Params> {
             roles: c.2,
             signing: c.3,
             certificate: c.4,
+            incarnation: 7,
         })
 }
 
@@ -371,7 +372,7 @@ proptest! {
         let rest = &body[..];
         for control in [
             Control::Accept { stream, start_seq: a, window: b, required: flag },
-            Control::Reject { stream: a, reason: RejectReason::from_code(byte), interest_version: b },
+            Control::Reject { stream: a, reason: RejectReason::from_code(byte), interest_version: b, detail: "int32".into() },
             Control::CloseStream { stream, code: a },
             Control::Resume { stream, next_seq: a, next_off: b },
             Control::RejectMsg { stream, seq: a, limit: b },

@@ -1,4 +1,228 @@
 //! # Node: the wiring diagram and the driver's contract
+//!
+//! The only module that knows who is above whom: packets go through a session to the streams of a
+//! peer, whole messages to the queues of subscriptions; what layers want sent is pulled into
+//! packets at the last moment, so that a repair asked for twice leaves once and what is late or
+//! superseded does not leave at all.
+//!
+//! | file | wires |
+//! |---|---|
+//! | [`receive`](self) | datagrams → realm, handshake, session → frames → streams |
+//! | `shake` | handshakes → sessions → peers |
+//! | `control` | control records → interest, offers, answers |
+//! | `deliver` | streams → subscriptions |
+//! | `transmit` | streams, feedback → packets |
+//! | `clockwork` | deadlines → all of them |
+//! | `verbs` | the application → publications, subscriptions |
+
+mod clockwork;
+mod control;
+mod deliver;
+mod local;
+mod peer;
+mod pieces;
+mod realm;
+mod receive;
+mod shake;
+mod transmit;
+mod verbs;
+mod views;
+
+use crate::config::{Config, ConfigError};
+use crate::counters::Counters;
+use crate::crypto::Crypto;
+use crate::discovery::Discovery;
+use crate::events::Event;
+use crate::host::Via;
+use crate::ids::{EndpointId, EndpointKey, PubId, StreamId, SubId};
+use crate::rng::Rng;
+use crate::time::Time;
+use crate::topics::interest::LocalInterest;
+use crate::topics::matching::Index;
+use crate::transport::handshake::{Dial, HalfOpen, Load};
+use crate::transport::stream::Pool;
+use crate::transport::stream::log::Blocks;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+use local::{Publication, Subscription};
+use peer::Peer;
+use realm::{RealmKeys, Wall};
+
+pub use verbs::{AdvertiseError, Message, PublishError, QueryError, SubscribeError};
+pub use views::{PeerView, PublicationView, ReaderView, SubscriptionView, WriterView};
 
 /// An endpoint without sockets, threads or clock.
-pub struct Node<C>(core::marker::PhantomData<C>);
+///
+/// # Driving it
+///
+/// Inputs, which never fail: [`handle_datagram`](Self::handle_datagram),
+/// [`handle_timeout`](Self::handle_timeout), [`handle_host`](Self::handle_host). Outputs:
+/// [`poll_transmit`](Self::poll_transmit), [`poll_event`](Self::poll_event),
+/// [`poll_timeout`](Self::poll_timeout).
+///
+/// After any call that takes `&mut self`, pull transmits and events until both are `None`, in
+/// either order, then sleep until `poll_timeout` or the next datagram. Pulling late is allowed (a
+/// full socket, a busy application): what waits is merged, never lost. `now` never goes backwards.
+pub struct Node<C: Crypto> {
+    cfg: Config,
+    crypto: C,
+    rng: Rng,
+    key: EndpointKey,
+    name: Arc<str>,
+    realm: RealmKeys<C::Aead>,
+    wall: Wall,
+    discovery: Discovery,
+    dials: BTreeMap<u32, Dial<C::Handshake>>,
+    half_open: BTreeMap<u32, HalfOpen<C::Handshake>>,
+    load: Load,
+    cookies: Cookies,
+    peers: Vec<Option<Peer<C::Aead>>>,
+    by_id: BTreeMap<EndpointId, usize>,
+    by_index: BTreeMap<u32, usize>,
+    publications: BTreeMap<StreamId, Publication>,
+    subscriptions: BTreeMap<SubId, Subscription>,
+    by_topic: BTreeMap<Arc<str>, PubId>,
+    matching: Index<SubId>,
+    interest: LocalInterest,
+    blocks: Blocks,
+    outbox: VecDeque<Packet>,
+    ready: VecDeque<usize>,
+    events: VecDeque<Event>,
+    counters: Counters,
+    next_stream: StreamId,
+    next_sub: u32,
+    next_query: u64,
+    mtu_cap: u16,
+    pool: Pool,
+    resets: (u64, u32),
+    rejected: Vec<(u32, Time)>,
+    leaving: bool,
+}
+
+/// A datagram that is ready to leave.
+struct Packet {
+    via: Via,
+    dst: SocketAddr,
+    src: Option<IpAddr>,
+    bytes: Vec<u8>,
+}
+
+/// Datagrams outside of sessions that may wait to leave; more are dropped (they are all retried).
+const OUTBOX_MAX: usize = 4_096;
+
+/// Secrets that cookies are made of: the present one and the one before (S-7).
+struct Cookies {
+    secrets: [[u8; 32]; 2],
+    since: Time,
+}
+
+impl<C: Crypto> Node<C> {
+    /// An endpoint with this identity. `seed` is all its chance; `incarnation` rises with every
+    /// start of this identity; `wall_ms` is the time since 1970.
+    ///
+    /// # Errors
+    /// The first field of `cfg` that breaks its bound.
+    pub fn new(
+        cfg: Config,
+        crypto: C,
+        seed: [u8; 32],
+        incarnation: u64,
+        wall_ms: u64,
+        now: Time,
+    ) -> Result<Self, ConfigError> {
+        cfg.check()?;
+        let mut rng = Rng::new(seed);
+        let key = EndpointKey { id: endpoint_id(&crypto, &crypto.public_key()), incarnation };
+        let realm = RealmKeys::new(&crypto, &cfg.realm, key, &mut rng);
+        let discovery = Discovery::new(now, &cfg, key, &mut rng);
+        Ok(Self {
+            name: cfg.name.as_str().into(),
+            wall: Wall::new(wall_ms, now),
+            cookies: Cookies { secrets: [rng.bytes(), rng.bytes()], since: now },
+            pool: Pool::new(cfg.reassembly_bytes as u64),
+            cfg,
+            crypto,
+            key,
+            realm,
+            discovery,
+            rng,
+            dials: BTreeMap::new(),
+            half_open: BTreeMap::new(),
+            load: Load::default(),
+            peers: Vec::new(),
+            by_id: BTreeMap::new(),
+            by_index: BTreeMap::new(),
+            publications: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            by_topic: BTreeMap::new(),
+            matching: Index::default(),
+            interest: LocalInterest::default(),
+            blocks: Blocks::default(),
+            outbox: VecDeque::new(),
+            ready: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+            next_stream: 1,
+            next_sub: 1,
+            next_query: 1,
+            mtu_cap: u16::MAX,
+            resets: (0, 0),
+            rejected: Vec::new(),
+            leaving: false,
+        })
+    }
+
+    /// The next event, in order.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    fn push(&mut self, packet: Packet) {
+        if self.outbox.len() < OUTBOX_MAX {
+            self.outbox.push_back(packet);
+        }
+    }
+
+    /// Puts a peer on the list of those with something to send.
+    fn wake(&mut self, at: usize) {
+        if let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut)
+            && !peer.queued
+        {
+            peer.queued = true;
+            self.ready.push_back(at);
+        }
+    }
+
+    fn peer(&mut self, at: usize) -> Option<&mut Peer<C::Aead>> {
+        self.peers.get_mut(at).and_then(Option::as_mut)
+    }
+
+    fn peer_by_id(&mut self, id: EndpointId) -> Option<(usize, &mut Peer<C::Aead>)> {
+        let at = *self.by_id.get(&id)?;
+        Some((at, self.peers.get_mut(at)?.as_mut()?))
+    }
+
+    /// An index no live session or handshake of ours has.
+    fn free_index(&mut self) -> u32 {
+        loop {
+            let index = self.rng.u32();
+            let taken = index == 0
+                || self.by_index.contains_key(&index)
+                || self.dials.contains_key(&index)
+                || self.half_open.contains_key(&index);
+            if !taken {
+                return index;
+            }
+        }
+    }
+}
+
+/// The id that belongs to a public key (K-1).
+pub fn endpoint_id<C: Crypto>(crypto: &C, public_key: &[u8; 32]) -> EndpointId {
+    let hash = crypto.hash(&[b"motet-id", public_key]);
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash[..16]);
+    EndpointId(id)
+}

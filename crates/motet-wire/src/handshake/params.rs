@@ -10,7 +10,7 @@
 //! | 06 | vi credit packets | 0F | u16 roles |
 //! | 07 | vi idle timeout, ms | 10 | Ed25519 key and signature |
 //! | 08 | u64 feature bitmap | 11 | ACL certificate |
-//! | 09 | u16 own version bitmap | | |
+//! | 09 | u16 own version bitmap | 12 | u64 incarnation |
 //!
 //! - **W-17** A receiver skips parameters of unknown type.
 //! - **W-18** A receiver refuses parameters in which a known type comes twice.
@@ -67,6 +67,8 @@ pub struct Params {
     pub signing: Option<Vec<u8>>,
     /// ACL certificate.
     pub certificate: Option<Vec<u8>>,
+    /// This side's incarnation: HS2 has no other place for the responder's.
+    pub incarnation: u64,
 }
 
 impl Params {
@@ -90,6 +92,7 @@ impl Params {
         put_nonzero(&mut out, 0x0f, &self.roles.to_le_bytes());
         put_some(&mut out, 0x10, self.signing.as_deref());
         put_some(&mut out, 0x11, self.certificate.as_deref());
+        put_nonzero(&mut out, 0x12, &self.incarnation.to_le_bytes());
         out
     }
 
@@ -135,6 +138,7 @@ impl Params {
             0x0f => self.roles = v.get_u16()?,
             0x10 => self.signing = Some(v.rest().to_vec()),
             0x11 => self.certificate = Some(v.rest().to_vec()),
+            0x12 => self.incarnation = v.get_u64()?,
             _ => return Ok(false),
         }
         Ok(true)

@@ -1,0 +1,152 @@
+//! One peer: its session, its control streams, the streams to and from it.
+
+use crate::fragmentation::assembly::Assembly;
+use crate::ids::{EndpointKey, StreamId, SubId};
+use crate::time::Time;
+use crate::topics::interest::RemoteInterest;
+use crate::topics::lag::LagClock;
+use crate::topics::name::TopicName;
+use crate::transport::session::Session;
+use crate::transport::stream::cursor::Cursor;
+use crate::transport::stream::log::Log;
+use crate::transport::stream::reader::{ReadQos, Reader};
+use crate::transport::stream::{Order, Share};
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use motet_wire::control::RejectReason;
+use motet_wire::frame::NakItem;
+
+/// Streams of one peer that we read, and that we write to it.
+pub(super) const STREAMS_MAX: usize = 131_072;
+
+pub(super) struct Peer<A> {
+    pub(super) key: EndpointKey,
+    pub(super) name: Arc<str>,
+    pub(super) roles: u16,
+    pub(super) host_id: [u8; 16],
+    pub(super) session: Session<A>,
+    pub(super) control: Control,
+    pub(super) interest: RemoteInterest,
+    /// The version of our interest that it was told.
+    pub(super) interest_told: u64,
+    pub(super) outs: BTreeMap<StreamId, Outgoing>,
+    pub(super) ins: BTreeMap<StreamId, Incoming>,
+    /// Streams with something to send, by priority.
+    pub(super) ready: [VecDeque<StreamId>; 8],
+    /// Streams with a deadline.
+    pub(super) hot_outs: Vec<StreamId>,
+    pub(super) hot_ins: Vec<StreamId>,
+    pub(super) share: Share,
+    /// What is to be asked for again; it leaves as packets take it.
+    pub(super) naks: VecDeque<(StreamId, NakItem)>,
+    /// It stands in the node's list of those with something to send.
+    pub(super) queued: bool,
+    /// When the pacer lets the next packet go.
+    pub(super) send_at: Time,
+    pub(super) deadline: Time,
+    /// A probe on behalf of discovery: pings sent, when it ends.
+    pub(super) probe: Option<Probe>,
+    pub(super) queries: (u64, u32),
+    pub(super) asked: Vec<u64>,
+    /// Packets built so far, for the share of lower classes.
+    pub(super) turn: u64,
+    pub(super) mismatches: Vec<Arc<str>>,
+}
+
+pub(super) struct Probe {
+    pub(super) sent: u32,
+    pub(super) since: Time,
+    pub(super) at: Time,
+}
+
+/// The control stream of a session, both directions.
+pub(super) struct Control {
+    pub(super) log: Log,
+    pub(super) cursor: Cursor,
+    pub(super) reader: Reader<Assembly>,
+    pub(super) ready: bool,
+}
+
+impl Control {
+    pub(super) fn new() -> Self {
+        let log = Log::new(1);
+        Self {
+            cursor: Cursor::new(&log, 0, 1, CONTROL_WINDOW, true),
+            reader: Reader::new(1, CONTROL_QOS),
+            log,
+            ready: false,
+        }
+    }
+}
+
+/// What a peer may send on the control stream before it is read: it is read at once.
+pub(super) const CONTROL_WINDOW: u64 = 1 << 20;
+
+const CONTROL_QOS: ReadQos =
+    ReadQos { reliable: true, order: Order::Fifo, max_message: CONTROL_WINDOW };
+
+pub(super) struct Outgoing {
+    pub(super) cursor: Cursor,
+    pub(super) state: OutState,
+    pub(super) priority: u8,
+    pub(super) ready: bool,
+    pub(super) hot: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum OutState {
+    /// OPEN is on its way.
+    Offered,
+    /// It reads.
+    Active,
+    /// Its session is dead.
+    Suspended,
+    /// It does not want it, as long as its interest has this version.
+    Rejected { reason: RejectReason, version: u64 },
+}
+
+pub(super) struct Incoming {
+    pub(super) topic: TopicName,
+    pub(super) reader: Reader<Assembly>,
+    pub(super) subs: Vec<SubId>,
+    pub(super) lag: LagClock,
+    pub(super) lifespan: Option<core::time::Duration>,
+    pub(super) missed: u64,
+    pub(super) type_tag: Arc<str>,
+    pub(super) hot: bool,
+    pub(super) stalled: bool,
+    pub(super) suspended: bool,
+}
+
+impl<A> Peer<A> {
+    pub(super) fn make_ready(&mut self, stream: StreamId) {
+        if let Some(out) = self.outs.get_mut(&stream)
+            && !out.ready
+            && out.state == OutState::Active
+        {
+            out.ready = true;
+            if let Some(class) = self.ready.get_mut(usize::from(out.priority.min(7))) {
+                class.push_back(stream);
+            }
+        }
+    }
+
+    pub(super) fn heat_out(&mut self, stream: StreamId) {
+        if let Some(out) = self.outs.get_mut(&stream)
+            && !out.hot
+        {
+            out.hot = true;
+            self.hot_outs.push(stream);
+        }
+    }
+
+    pub(super) fn heat_in(&mut self, stream: StreamId) {
+        if let Some(incoming) = self.ins.get_mut(&stream)
+            && !incoming.hot
+        {
+            incoming.hot = true;
+            self.hot_ins.push(stream);
+        }
+    }
+}

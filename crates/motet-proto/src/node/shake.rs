@@ -1,0 +1,658 @@
+//! Handshakes → sessions → peers.
+
+use super::peer::{Control, OutState, Peer};
+use super::{Node, Packet};
+use crate::crypto::{Cipher, Crypto, Handshake as _, Role};
+use crate::events::{DownReason, Event};
+use crate::host::{RecvMeta, Via};
+use crate::ids::{EndpointId, EndpointKey};
+use crate::time::Time;
+use crate::topics::interest::RemoteInterest;
+use crate::transport::handshake::{Dial, EARLY_MAX, HALF_OPEN_FOR, HALF_OPEN_MAX, HalfOpen};
+use crate::transport::keys::Keys;
+use crate::transport::liveness::State;
+use crate::transport::session::{Agreed, Session};
+use crate::transport::stream::Share;
+use alloc::vec::Vec;
+use bytes::BytesMut;
+use core::net::SocketAddr;
+use core::time::Duration;
+use motet_wire::codec::Reader as Bytes;
+use motet_wire::handshake::{Hs1, Hs2, Hs3, Params};
+use motet_wire::packet::{Cookie, RealmHeader, Reset, TAG_LEN, Vneg};
+
+/// Versions this build speaks, as a bitmap: version 1.
+const VERSIONS: u16 = 1 << 1;
+/// Handshakes completed within this time of each other were begun without knowing of each other.
+const SIMULTANEOUS: Duration = Duration::from_secs(3);
+/// A session that lost to another is known this long, so that its packets draw no RESET.
+const REJECTED_FOR: Duration = Duration::from_secs(10);
+/// Cookie secrets live this long.
+const COOKIE_AGE: Duration = Duration::from_secs(120);
+
+impl<C: Crypto> Node<C> {
+    /// Starts a handshake with whoever answers at `addrs`.
+    pub(super) fn dial(&mut self, now: Time, id: Option<EndpointId>, addrs: &[SocketAddr]) {
+        if addrs.is_empty() || self.leaving || id == Some(self.key.id) {
+            return;
+        }
+        if let Some(id) = id {
+            let under_way = self.dials.values().any(|dial| dial.id == Some(id))
+                || self.half_open.values().any(|half| half.key.id == id);
+            let held = self
+                .peer_by_id(id)
+                .is_some_and(|(_, peer)| !matches!(peer.session.watch.state(), State::Dead(_)));
+            if under_way || held {
+                return;
+            }
+        }
+        self.counters.dials += 1;
+        let index = self.free_index();
+        let suites = self.crypto.suites();
+        let Some((hs1, noise)) = self.first_message(now, index, suites, None) else { return };
+        self.dials.insert(index, Dial::new(now, id, addrs, index, suites[0], hs1, noise));
+        self.poll_dials(now);
+    }
+
+    fn first_message(
+        &mut self,
+        now: Time,
+        index: u32,
+        suites: [u8; 4],
+        cookie: Option<[u8; 16]>,
+    ) -> Option<(Vec<u8>, C::Handshake)> {
+        let mut hs1 = Hs1 {
+            cookie_present: cookie.is_some(),
+            versions: VERSIONS,
+            realm_tag: self.realm.tag,
+            index,
+            id: self.key.id,
+            incarnation: self.key.incarnation,
+            suites,
+            stamp: self.wall.stamp(now),
+            message: &[0; 48],
+            cookie: cookie.unwrap_or_default(),
+            mac1: [0; 16],
+        };
+        let prologue = Hs1::prologue(&hs1.encode(Hs1::MIN_LEN));
+        let seed = self.rng.bytes();
+        let mut noise =
+            self.crypto.handshake(Role::Initiator, suites[0], &self.realm.psk, &prologue, seed);
+        let mut message = Vec::new();
+        noise.write(&[], &mut message);
+        let message: [u8; 48] = message.try_into().ok()?;
+        hs1.message = &message;
+        let len =
+            usize::from(self.mtu_cap.min(self.cfg.mtu_base)).clamp(Hs1::MIN_LEN, Hs1::PADDED_LEN);
+        let mut bytes = hs1.encode(len);
+        let mac = self.crypto.mac(&self.realm.mac1, &[&bytes]);
+        bytes.extend_from_slice(&mac[..16]);
+        Some((bytes, noise))
+    }
+
+    /// Sends copies of HS1 that are due; gives up dials that have failed.
+    pub(super) fn poll_dials(&mut self, now: Time) {
+        let mut failed = Vec::new();
+        let mut due = Vec::new();
+        for dial in self.dials.values_mut() {
+            while let Some(addr) = dial.poll(now) {
+                due.push((addr, dial.hs1.clone()));
+            }
+            if dial.failed(now) {
+                failed.push((dial.index, dial.id, dial.addrs()));
+            }
+        }
+        for (dst, bytes) in due {
+            self.push(Packet { via: Via::Unicast, dst, src: None, bytes });
+        }
+        for (index, id, addrs) in failed {
+            self.dials.remove(&index);
+            self.discovery.on_dial_failed(now, id, &addrs, &mut self.counters);
+        }
+        self.half_open.retain(|_, half| now.since(half.since) < HALF_OPEN_FOR);
+    }
+
+    /// HS1: somebody wants a session.
+    pub(super) fn on_hs1(&mut self, now: Time, meta: &RecvMeta, datagram: &[u8]) {
+        let Ok(hs1) = Hs1::decode(datagram) else {
+            self.counters.malformed_packets += 1;
+            return;
+        };
+        if hs1.realm_tag != self.realm.tag {
+            self.counters.foreign_realm += 1;
+            self.discovery.on_foreign_realm(now, meta.src.ip(), hs1.realm_tag.to_le_bytes());
+            return;
+        }
+        let mac = self.crypto.mac(&self.realm.mac1, &[Hs1::macced(datagram)]);
+        if mac[..16] != hs1.mac1 {
+            self.counters.wrong_key += 1; // S-3
+            self.discovery.on_wrong_key(now, meta.src.ip());
+            return;
+        }
+        if hs1.id == self.key.id {
+            if hs1.incarnation != self.key.incarnation {
+                self.events.push_back(Event::DuplicateIdentity { key: self.key });
+            }
+            return; // our own voice, or our own key elsewhere
+        }
+        let mut ephemeral = [0; 32];
+        ephemeral.copy_from_slice(&hs1.message[..32]);
+        let copy =
+            self.half_open.values().find(|h| h.remote == hs1.index && h.ephemeral == ephemeral);
+        if let Some(half) = copy {
+            let packet = Packet {
+                via: Via::Unicast,
+                dst: half.addr,
+                src: half.local,
+                bytes: half.hs2.clone(),
+            };
+            if half.addr == meta.src {
+                self.push(packet); // S-5
+            }
+            return;
+        }
+        let suite = hs1.suites[0];
+        if hs1.versions & VERSIONS == 0 || !self.crypto.suites().contains(&suite) || suite == 0 {
+            let vneg = Vneg { versions: VERSIONS, index: hs1.index, suites: self.crypto.suites() };
+            let bytes = vneg.encode().to_vec();
+            self.push(Packet { via: Via::Unicast, dst: meta.src, src: meta.dst, bytes });
+            return;
+        }
+        if let Some((at, peer)) = self.peer_by_id(hs1.id) {
+            let stale = peer.session.stamp > 0 && hs1.stamp <= peer.session.stamp;
+            let older = hs1.incarnation < peer.key.incarnation;
+            let dead = matches!(peer.session.watch.state(), State::Dead(_));
+            if (stale || older) && !dead {
+                peer.session.watch.doubt(now); // S-4: a hint, it causes a PING on the held session
+                self.counters.stale_handshakes += 1;
+                self.rearm(at);
+                return;
+            }
+        }
+        // S-6: both dial; the larger id's HS1 wins.
+        if self.key.id > hs1.id && self.dials.values().any(|dial| dial.id == Some(hs1.id)) {
+            return;
+        }
+        if self.load.on_hs1(now, meta.src.ip(), self.half_open.len())
+            && !(hs1.cookie_present && self.cookie_valid(meta.src, &hs1))
+        {
+            self.counters.handshakes_limited += 1;
+            self.send_cookie(now, meta, &hs1);
+            return;
+        }
+        if self.half_open.len() >= HALF_OPEN_MAX || self.peers_held() >= self.cfg.sessions_max {
+            self.counters.handshakes_limited += 1;
+            return;
+        }
+        self.answer_hs1(now, meta, &hs1, datagram, ephemeral);
+    }
+
+    fn answer_hs1(
+        &mut self,
+        now: Time,
+        meta: &RecvMeta,
+        hs1: &Hs1<'_>,
+        datagram: &[u8],
+        ephemeral: [u8; 32],
+    ) {
+        let suite = hs1.suites[0];
+        let seed = self.rng.bytes();
+        let prologue = Hs1::prologue(datagram);
+        let mut noise =
+            self.crypto.handshake(Role::Responder, suite, &self.realm.psk, &prologue, seed);
+        if !noise.read(hs1.message, &mut Vec::new()) {
+            self.counters.handshakes_failed += 1;
+            return;
+        }
+        let index = self.free_index();
+        let hs2 = Hs2 { version: 1, initiator: hs1.index, responder: index, suite, message: &[] };
+        let params = self.params(now, index, hs2.header().to_vec()).encode();
+        let mut message = Vec::new();
+        if !noise.write(&params, &mut message) {
+            self.counters.handshakes_failed += 1;
+            return;
+        }
+        let bytes = Hs2 { message: &message, ..hs2 }.encode();
+        if bytes.len() > datagram.len() {
+            self.counters.handshakes_failed += 1; // S-9: never more than came in
+            return;
+        }
+        let half = HalfOpen {
+            key: EndpointKey { id: hs1.id, incarnation: hs1.incarnation },
+            remote: hs1.index,
+            ephemeral,
+            stamp: hs1.stamp,
+            addr: meta.src,
+            local: meta.dst,
+            suite,
+            offered: (hs1.versions, hs1.suites),
+            hs2: bytes.clone(),
+            noise,
+            since: now,
+            early: Vec::new(),
+        };
+        self.half_open.insert(index, half);
+        self.push(Packet { via: Via::Unicast, dst: meta.src, src: meta.dst, bytes });
+    }
+
+    fn params(&self, now: Time, index: u32, header: Vec<u8>) -> Params {
+        Params {
+            name: self.cfg.name.clone(),
+            incarnation: self.key.incarnation,
+            host_id: self.cfg.host_id,
+            max_datagram: self.cfg.mtu_max,
+            credit_bytes: self.cfg.session_credit.0,
+            credit_packets: self.cfg.session_credit.1,
+            versions: VERSIONS,
+            suites: self.crypto.suites(),
+            header,
+            reset_token: self.reset_token(index),
+            wall_ms: self.wall.micros(now) / 1_000,
+            roles: self.cfg.roles,
+            ..Params::default()
+        }
+    }
+
+    /// Survives restarts of an endpoint with a kept key.
+    fn reset_token(&self, index: u32) -> [u8; 16] {
+        let key = self.crypto.private(b"reset");
+        let mut token = [0; 16];
+        token.copy_from_slice(&self.crypto.mac(&key, &[&index.to_le_bytes()])[..16]);
+        token
+    }
+
+    /// HS2: somebody answered us.
+    pub(super) fn on_hs2(&mut self, now: Time, meta: &RecvMeta, datagram: &[u8]) {
+        let Ok(hs2) = Hs2::decode(datagram) else {
+            self.counters.malformed_packets += 1;
+            return;
+        };
+        let Some(mut dial) = self.dials.remove(&hs2.initiator) else {
+            self.counters.unknown_session += 1;
+            return;
+        };
+        let mut payload = Vec::new();
+        let Some((params, key)) = self.read_hs2(&mut dial, &hs2, &mut payload) else {
+            self.counters.handshakes_failed += 1; // a broken Noise state cannot go on
+            self.discovery.on_dial_failed(now, dial.id, &dial.addrs(), &mut self.counters);
+            return;
+        };
+        if key.id == self.key.id {
+            return; // we dialled ourselves through a seed or a loopback greeting
+        }
+        let alive = self.peer_by_id(key.id).is_some_and(|(_, peer)| {
+            peer.key == key && !matches!(peer.session.watch.state(), State::Dead(_))
+        });
+        if dial.id.is_none() && alive {
+            dial.addrs().iter().for_each(|seed| self.discovery.on_seed_known(*seed, key.id));
+            return; // a seed that is a peer already
+        }
+        let own = self.params(now, dial.index, hs2.header().to_vec()).encode();
+        let mut first = Vec::with_capacity(own.len() + 4);
+        motet_wire::codec::put_vi_bytes(&mut first, &own);
+        let mut message = Vec::new();
+        if !dial.noise.write(&first, &mut message) {
+            self.counters.handshakes_failed += 1;
+            return;
+        }
+        let hs3 = Hs3 { responder: hs2.responder, message: &message }.encode();
+        let Some((to_responder, to_initiator)) = dial.noise.split() else { return };
+        let Some(cipher) = Cipher::of_suite(hs2.suite) else { return };
+        self.push(Packet { via: Via::Unicast, dst: meta.src, src: meta.dst, bytes: hs3.clone() });
+        let agreed = Agreed {
+            local: dial.index,
+            remote: hs2.responder,
+            keys: Keys::new(&self.crypto, cipher, to_responder, to_initiator, now),
+            addr: meta.src,
+            local_addr: meta.dst,
+            reset_token: params.reset_token,
+            credit: (params.credit_bytes, params.credit_packets),
+            stamp: 0,
+            hs3: Some(hs3),
+            mtu: self.path_mtu(params.max_datagram),
+        };
+        self.establish(now, key, &params, agreed);
+    }
+
+    fn read_hs2(
+        &self,
+        dial: &mut Dial<C::Handshake>,
+        hs2: &Hs2<'_>,
+        payload: &mut Vec<u8>,
+    ) -> Option<(Params, EndpointKey)> {
+        if hs2.suite != dial.suite || hs2.version != 1 || !dial.noise.read(hs2.message, payload) {
+            return None;
+        }
+        let params = Params::decode(payload).ok()?;
+        let id = super::endpoint_id(&self.crypto, &dial.noise.remote_key()?);
+        let bound = params.header == hs2.header()
+            && best(self.crypto.suites(), params.suites) == Some(hs2.suite);
+        let wanted = dial.id.is_none_or(|wanted| wanted == id);
+        (bound && wanted)
+            .then_some((params.clone(), EndpointKey { id, incarnation: params.incarnation }))
+    }
+
+    /// HS3: the initiator proves itself.
+    pub(super) fn on_hs3(&mut self, now: Time, meta: &RecvMeta, datagram: &[u8]) {
+        let Ok(hs3) = Hs3::decode(datagram) else {
+            self.counters.malformed_packets += 1;
+            return;
+        };
+        let Some(half) = self.half_open.get_mut(&hs3.responder) else {
+            // A copy of an HS3 that we have: our answer was lost, so answer again.
+            if let Some(at) = self.by_index.get(&hs3.responder).copied() {
+                if let Some(peer) = self.peer(at) {
+                    peer.session.ping = true;
+                }
+                self.wake(at);
+            } else {
+                self.counters.unknown_session += 1;
+            }
+            return;
+        };
+        let mut payload = Vec::new();
+        if !half.noise.read(hs3.message, &mut payload) {
+            self.counters.handshakes_failed += 1;
+            self.half_open.remove(&hs3.responder);
+            return;
+        }
+        let Some(mut half) = self.half_open.remove(&hs3.responder) else { return };
+        let header = Hs2 {
+            version: 1,
+            initiator: half.remote,
+            responder: hs3.responder,
+            suite: half.suite,
+            message: &[],
+        }
+        .header();
+        let id = half.noise.remote_key().map(|key| super::endpoint_id(&self.crypto, &key));
+        let params = Bytes::new(&payload).get_vi_bytes(4_096).and_then(Params::decode);
+        let (Ok(params), true) = (params, id == Some(half.key.id)) else {
+            self.counters.handshakes_failed += 1;
+            return;
+        };
+        let bound = params.header == header
+            && params.incarnation == half.key.incarnation
+            && best(params.suites, self.crypto.suites()) == Some(half.suite)
+            && (params.versions, params.suites) == half.offered;
+        let (Some((to_responder, to_initiator)), Some(cipher), true) =
+            (half.noise.split(), Cipher::of_suite(half.suite), bound)
+        else {
+            self.counters.handshakes_failed += 1;
+            return;
+        };
+        let agreed = Agreed {
+            local: hs3.responder,
+            remote: half.remote,
+            keys: Keys::new(&self.crypto, cipher, to_initiator, to_responder, now),
+            addr: meta.src,
+            local_addr: meta.dst,
+            reset_token: params.reset_token,
+            credit: (params.credit_bytes, params.credit_packets),
+            stamp: half.stamp,
+            hs3: None,
+            mtu: self.path_mtu(params.max_datagram),
+        };
+        let at = self.establish(now, half.key, &params, agreed);
+        if let Some(peer) = at.and_then(|at| self.peer(at)) {
+            peer.session.ping = true; // S-8: the initiator waits for a sign
+        }
+        for (meta, packet) in core::mem::take(&mut half.early) {
+            self.handle_datagram(now, meta, packet);
+        }
+    }
+
+    /// DATA for a session whose HS3 has not come yet.
+    pub(super) fn hold_early(&mut self, index: u32, meta: RecvMeta, packet: BytesMut) {
+        match self.half_open.get_mut(&index) {
+            Some(half) if half.early.len() < EARLY_MAX => half.early.push((meta, packet)),
+            Some(_) => {}
+            None => self.counters.unknown_session += 1,
+        }
+    }
+
+    fn path_mtu(&self, theirs: u16) -> (u16, u16) {
+        let cap = if theirs == 0 { self.cfg.mtu_max } else { theirs.min(self.cfg.mtu_max) };
+        let base = self.cfg.mtu_base.min(cap).min(self.mtu_cap).max(512);
+        (base, if self.cfg.mtu_discovery { cap.max(base) } else { base })
+    }
+
+    fn peers_held(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// A handshake is complete: the peer has a (new) session.
+    fn establish(
+        &mut self,
+        now: Time,
+        key: EndpointKey,
+        params: &Params,
+        agreed: Agreed<C::Aead>,
+    ) -> Option<usize> {
+        if let Some((at, peer)) = self.peer_by_id(key.id) {
+            if peer.key.incarnation != key.incarnation {
+                // R1: only a completed handshake replaces an incarnation.
+                self.free_peer(now, at, DownReason::Restarted);
+            }
+        } else if self.peers_held() >= self.cfg.sessions_max {
+            self.counters.handshakes_limited += 1;
+            return None;
+        }
+        let by = if agreed.hs3.is_some() { self.key.id } else { key.id };
+        if self.superseded(now, key.id, by) {
+            self.rejected.retain(|(_, at)| now.since(*at) < REJECTED_FOR);
+            self.rejected.push((agreed.local, now));
+            return None;
+        }
+        self.counters.sessions_opened += 1;
+        self.dials.retain(|_, dial| dial.id != Some(key.id));
+        let (addr, index) = (agreed.addr, agreed.local);
+        let session = Session::new(now, agreed);
+        let at = match self.by_id.get(&key.id).copied() {
+            Some(at) => {
+                self.replace_session(now, at, session);
+                at
+            }
+            None => self.add_peer(now, key, params, session),
+        };
+        self.by_index.insert(index, at);
+        self.discovery.on_session_up(now, key, &params.name, addr, params.roles, params.host_id);
+        self.greet(now, at);
+        self.run_discovery(now);
+        Some(at)
+    }
+
+    /// Both sides completed a handshake at the same time: the one that the larger id began stays,
+    /// at both sides (S-6).
+    fn superseded(&self, now: Time, id: EndpointId, by: EndpointId) -> bool {
+        let held = self.by_id.get(&id).and_then(|at| self.peers.get(*at)).and_then(Option::as_ref);
+        held.is_some_and(|peer| {
+            let session = &peer.session;
+            let held_by = if session.initiator { self.key.id } else { id };
+            let fresh = now.since(session.established()) < SIMULTANEOUS;
+            fresh && held_by > by && !matches!(session.watch.state(), State::Dead(_))
+        })
+    }
+
+    fn add_peer(
+        &mut self,
+        _now: Time,
+        key: EndpointKey,
+        params: &Params,
+        session: Session<C::Aead>,
+    ) -> usize {
+        let peer = Peer {
+            key,
+            name: params.name.as_str().into(),
+            roles: params.roles,
+            host_id: params.host_id,
+            session,
+            control: Control::new(),
+            interest: RemoteInterest::default(),
+            interest_told: 0,
+            outs: Default::default(),
+            ins: Default::default(),
+            ready: Default::default(),
+            hot_outs: Vec::new(),
+            hot_ins: Vec::new(),
+            share: Share::new(self.cfg.reassembly_bytes as u64 / 4),
+            naks: Default::default(),
+            queued: false,
+            send_at: Time::NEVER,
+            deadline: Time::ZERO,
+            probe: None,
+            queries: (0, 0),
+            asked: Vec::new(),
+            turn: 0,
+            mismatches: Vec::new(),
+        };
+        self.events.push_back(Event::PeerUp { key, name: peer.name.clone() });
+        let at = self.peers.iter().position(Option::is_none).unwrap_or(self.peers.len());
+        if at == self.peers.len() {
+            self.peers.push(Some(peer));
+        } else if let Some(place) = self.peers.get_mut(at) {
+            *place = Some(peer);
+        }
+        self.by_id.insert(key.id, at);
+        at
+    }
+
+    /// The same life of the peer on a new session: streams go on where they were, control starts
+    /// anew and says everything again.
+    fn replace_session(&mut self, _now: Time, at: usize, session: Session<C::Aead>) {
+        let Some(peer) = self.peer(at) else { return };
+        let old = core::mem::replace(&mut peer.session, session);
+        let was_dead = matches!(old.watch.state(), State::Dead(_));
+        peer.control = Control::new();
+        peer.interest = RemoteInterest::default();
+        peer.interest_told = 0;
+        peer.ins.values_mut().for_each(|incoming| incoming.suspended = true);
+        for out in peer.outs.values_mut() {
+            if !matches!(out.state, OutState::Rejected { .. }) {
+                out.state = OutState::Suspended;
+            }
+        }
+        let (key, name) = (peer.key, peer.name.clone());
+        self.by_index.remove(&old.local);
+        if was_dead {
+            self.events.push_back(Event::PeerUp { key, name });
+        }
+    }
+
+    fn cookie_valid(&self, src: SocketAddr, hs1: &Hs1<'_>) -> bool {
+        self.cookies.secrets.iter().any(|secret| self.cookie(secret, src, hs1.index) == hs1.cookie)
+    }
+
+    fn cookie(&self, secret: &[u8; 32], src: SocketAddr, index: u32) -> [u8; 16] {
+        let mut cookie = [0; 16];
+        let ip = match src.ip() {
+            core::net::IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+            core::net::IpAddr::V6(ip) => ip.octets(),
+        };
+        let mac = self.crypto.mac(secret, &[&ip, &src.port().to_le_bytes(), &index.to_le_bytes()]);
+        cookie.copy_from_slice(&mac[..16]);
+        cookie
+    }
+
+    fn send_cookie(&mut self, now: Time, meta: &RecvMeta, hs1: &Hs1<'_>) {
+        if now.since(self.cookies.since) >= COOKIE_AGE {
+            self.cookies.secrets = [self.rng.bytes(), self.cookies.secrets[0]];
+            self.cookies.since = now;
+        }
+        let cookie = self.cookie(&self.cookies.secrets[0], meta.src, hs1.index);
+        let mut packet = Cookie { index: hs1.index, cookie, mac: [0; 16] };
+        let mac = self.crypto.mac(&self.realm.mac1, &[Cookie::macced(&packet.encode())]);
+        packet.mac.copy_from_slice(&mac[..16]);
+        let bytes = packet.encode().to_vec();
+        self.push(Packet { via: Via::Unicast, dst: meta.src, src: meta.dst, bytes });
+    }
+
+    /// COOKIE: the responder is under load; say HS1 again with what it gave us.
+    pub(super) fn on_cookie(&mut self, now: Time, meta: &RecvMeta, datagram: &[u8]) {
+        let Ok(cookie) = Cookie::decode(datagram) else {
+            self.counters.malformed_packets += 1;
+            return;
+        };
+        let mac = self.crypto.mac(&self.realm.mac1, &[Cookie::macced(datagram)]);
+        if mac[..16] != cookie.mac {
+            self.counters.wrong_key += 1;
+            return;
+        }
+        let mac1 = self.realm.mac1;
+        let Some(dial) = self.dials.get_mut(&cookie.index) else { return };
+        // Only the clear header changes, and the prologue masks its flags: Noise goes on as it was.
+        let Ok(hs1) = Hs1::decode(&dial.hs1) else { return };
+        let again = Hs1 { cookie_present: true, cookie: cookie.cookie, ..hs1 };
+        let mut bytes = again.encode(dial.hs1.len());
+        let mac = self.crypto.mac(&mac1, &[&bytes]);
+        bytes.extend_from_slice(&mac[..16]);
+        (dial.hs1, dial.cookie) = (bytes, true);
+        dial.again(now, meta.src);
+        self.poll_dials(now);
+    }
+
+    /// VNEG: the responder speaks none of what we offered.
+    pub(super) fn on_vneg(&mut self, now: Time, datagram: &[u8]) {
+        let Ok(vneg) = Vneg::decode(datagram) else {
+            self.counters.malformed_packets += 1;
+            return;
+        };
+        let Some(dial) = self.dials.get(&vneg.index) else { return };
+        let common = best(self.crypto.suites(), vneg.suites).filter(|suite| *suite != dial.suite);
+        let (Some(suite), true) = (common, vneg.versions & VERSIONS != 0) else { return };
+        let Some(mut dial) = self.dials.remove(&vneg.index) else { return };
+        let mut suites = self.crypto.suites();
+        if let Some(at) = suites.iter().position(|s| *s == suite) {
+            suites.swap(0, at);
+        }
+        if let Some((hs1, noise)) = self.first_message(now, dial.index, suites, None) {
+            (dial.hs1, dial.noise, dial.suite) = (hs1, noise, suite);
+            self.dials.insert(dial.index, dial);
+        }
+    }
+
+    /// RESET: the peer does not know the session any more.
+    pub(super) fn on_reset(&mut self, now: Time, datagram: &[u8]) {
+        let Ok(reset) = Reset::decode(datagram) else {
+            self.counters.malformed_packets += 1;
+            return;
+        };
+        // It names the index that we wrote into our packets: the peer's.
+        let held = |peer: &Peer<C::Aead>| {
+            peer.session.remote == reset.index && peer.session.reset_token == reset.token
+        };
+        let at = self.peers.iter().position(|peer| peer.as_ref().is_some_and(held));
+        if let Some(at) = at {
+            self.counters.resets_received += 1;
+            self.on_dead(now, at);
+            let id = self.peer(at).map(|peer| peer.key.id);
+            if let Some(id) = id {
+                let addrs = self.discovery.candidates(id);
+                self.dial(now, Some(id), &addrs);
+            }
+        }
+    }
+
+    /// A session packet for an index that we do not know, from an address where a member is known.
+    pub(super) fn maybe_reset(&mut self, now: Time, meta: &RecvMeta, index: u32, len: usize) {
+        let second = now.0 / 1_000_000_000;
+        if self.resets.0 != second {
+            self.resets = (second, 0);
+        }
+        let known = self.discovery.knows_address(meta.src.ip());
+        let rejected = self.rejected.iter().any(|(local, _)| *local == index);
+        if len < 48 || self.resets.1 >= 10 || !known || rejected {
+            return;
+        }
+        self.resets.1 += 1;
+        let bytes = Reset { index, token: self.reset_token(index) }.encode().to_vec();
+        self.push(Packet { via: Via::Unicast, dst: meta.src, src: meta.dst, bytes });
+    }
+}
+
+/// The first of `ours` (initiator's order) that the other side has, too.
+fn best(initiator: [u8; 4], responder: [u8; 4]) -> Option<u8> {
+    initiator.into_iter().find(|suite| *suite != 0 && responder.contains(suite))
+}
+
+const _: () = assert!(RealmHeader::LEN == 40 && TAG_LEN == 16);
