@@ -473,7 +473,8 @@ impl<C: Crypto> Node<C> {
         };
         let peers = publication.readers.iter().filter_map(of_peer);
         let locals = publication.local.iter().map(|local| local.next);
-        peers.chain(locals).min().unwrap_or(publication.log.next()).min(publication.log.next())
+        let next = publication.log.next();
+        peers.chain(locals).min().map_or(next, |acked| acked.min(next))
     }
 
     /// Policy disconnect: the reader that has held the log full for too long goes.

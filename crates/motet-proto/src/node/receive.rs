@@ -54,8 +54,7 @@ impl<C: Crypto> Node<C> {
         match event {
             HostEvent::Interfaces(list) => {
                 let mtu = list.iter().filter(|i| !i.loopback).map(|i| i.mtu).min();
-                let payload =
-                    mtu.map_or(u32::from(u16::MAX), |mtu| mtu.saturating_sub(48).max(512));
+                let payload = mtu.map_or(0xffff, |mtu| mtu.saturating_sub(48).max(512));
                 self.mtu_cap = u16::try_from(payload).unwrap_or(u16::MAX);
                 self.discovery.on_interfaces(now, &list);
                 for at in 0..self.peers.len() {
