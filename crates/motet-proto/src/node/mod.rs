@@ -40,6 +40,7 @@ use crate::time::Time;
 use crate::topics::interest::LocalInterest;
 use crate::topics::matching::Index;
 use crate::transport::handshake::{Dial, HalfOpen, Load};
+use crate::transport::stream::Pool;
 use crate::transport::stream::log::Blocks;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
@@ -94,8 +95,9 @@ pub struct Node<C: Crypto> {
     next_sub: u32,
     next_query: u64,
     mtu_cap: u16,
-    reassembly_used: usize,
+    pool: Pool,
     resets: (u64, u32),
+    rejected: Vec<(u32, Time)>,
     leaving: bool,
 }
 
@@ -139,6 +141,7 @@ impl<C: Crypto> Node<C> {
             name: cfg.name.as_str().into(),
             wall: Wall::new(wall_ms, now),
             cookies: Cookies { secrets: [rng.bytes(), rng.bytes()], since: now },
+            pool: Pool::new(cfg.reassembly_bytes as u64),
             cfg,
             crypto,
             key,
@@ -165,8 +168,8 @@ impl<C: Crypto> Node<C> {
             next_sub: 1,
             next_query: 1,
             mtu_cap: u16::MAX,
-            reassembly_used: 0,
             resets: (0, 0),
+            rejected: Vec::new(),
             leaving: false,
         })
     }

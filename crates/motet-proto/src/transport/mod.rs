@@ -11,8 +11,16 @@
 //!
 //! **Not here.** Who is there (discovery), what is in a message (fragmentation, topics).
 
+pub mod acks;
+pub mod congestion;
 pub mod handshake;
 pub mod keys;
 pub mod liveness;
+pub mod mtu;
+pub mod pacer;
 pub mod path;
+pub mod replay;
+pub mod rtt;
+pub mod sent;
 pub mod session;
+pub mod stream;

@@ -1,0 +1,197 @@
+//! Deadlines → everything that waits for one.
+
+use super::{Node, Packet};
+use crate::crypto::Crypto;
+use crate::events::{DownReason, Event};
+use crate::host::{Deadline, Via};
+use crate::ids::StreamId;
+use crate::time::Time;
+use crate::transport::handshake::HALF_OPEN_FOR;
+use crate::transport::liveness::Verdict;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Firing later than this says that we slept, not that others are silent (Lifeguard).
+const LATE: Duration = Duration::from_millis(100);
+
+impl<C: Crypto> Node<C> {
+    /// When [`handle_timeout`](Self::handle_timeout) must be called next, and why.
+    pub fn poll_timeout(&self) -> Option<Deadline> {
+        let mut best = Deadline { at: Time::NEVER, cause: "" };
+        let mut earlier = |at: Time, cause| {
+            if at < best.at {
+                best = Deadline { at, cause };
+            }
+        };
+        if let Some(at) = self.discovery.deadline() {
+            earlier(at, "discovery");
+        }
+        for dial in self.dials.values() {
+            earlier(dial.deadline(), "dial");
+        }
+        for half in self.half_open.values() {
+            earlier(half.since + HALF_OPEN_FOR, "half-open handshake");
+        }
+        for peer in self.peers.iter().flatten() {
+            earlier(peer.deadline, "peer");
+        }
+        for publication in self.publications.values() {
+            if let Some(at) = publication.closing {
+                earlier(at, "publication closing");
+            }
+            if let (crate::SlowPolicy::Disconnect(after), Some(since)) =
+                (publication.qos.slow, publication.blocked)
+            {
+                earlier(since + after, "slow reader");
+            }
+        }
+        (best.at < Time::NEVER).then_some(best)
+    }
+
+    /// Lets every deadline that is due at `now` happen.
+    pub fn handle_timeout(&mut self, now: Time) {
+        if let Some(deadline) = self.poll_timeout() {
+            let late = now.since(deadline.at);
+            if late > LATE {
+                self.peers.iter_mut().flatten().for_each(|peer| peer.session.watch.forgive(late));
+            }
+        }
+        if self.discovery.deadline().is_some_and(|at| at <= now) {
+            self.discovery.on_timeout(now, &mut self.counters);
+            self.run_discovery(now);
+        }
+        self.poll_dials(now);
+        let due = |peer: &Option<super::peer::Peer<C::Aead>>| {
+            peer.as_ref().is_some_and(|peer| peer.deadline <= now)
+        };
+        for at in 0..self.peers.len() {
+            if self.peers.get(at).is_some_and(due) {
+                self.peer_timeout(now, at);
+            }
+        }
+        let closing: Vec<StreamId> = self
+            .publications
+            .iter()
+            .filter(|(_, publication)| publication.closing.is_some_and(|at| at <= now))
+            .map(|(stream, _)| *stream)
+            .collect();
+        for stream in closing {
+            self.free_publication(now, stream);
+        }
+        let slow: Vec<StreamId> = self
+            .publications
+            .iter()
+            .filter(|(_, publication)| publication.blocked.is_some())
+            .map(|(stream, _)| *stream)
+            .collect();
+        for stream in slow {
+            self.evict_slowest(now, stream);
+        }
+    }
+
+    fn peer_timeout(&mut self, now: Time, at: usize) {
+        let (profile, resume) = (self.cfg.liveness, self.cfg.resume_window);
+        let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
+        let key = peer.key;
+        let rto = peer.session.rtt.rto();
+        let verdict = peer.session.watch.on_time(now, profile, rto, resume);
+        match verdict {
+            Verdict::Fine => {}
+            Verdict::Ping => peer.session.ping = true,
+            Verdict::Suspect => {
+                peer.session.ping = true;
+                self.events.push_back(Event::PeerSuspect { key });
+                self.try_addresses(now, at);
+            }
+            Verdict::Dead => {
+                peer.session.ping = true;
+                self.on_dead(now, at);
+            }
+            Verdict::Forget => {
+                self.free_peer(now, at, DownReason::Silent);
+                self.run_discovery(now);
+                return;
+            }
+        }
+        let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
+        let (dst, src) = (peer.session.path.remote, peer.session.path.local);
+        let (lost, again) = peer.session.on_time(now);
+        self.counters.packets_lost += lost;
+        if let Some(bytes) = again.map(<[u8]>::to_vec) {
+            self.push(Packet { via: Via::Unicast, dst, src, bytes });
+        }
+        self.probe_timeout(now, at);
+        self.wake(at);
+        self.rearm(at);
+    }
+
+    /// A suspect may have moved: try its other addresses.
+    fn try_addresses(&mut self, now: Time, at: usize) {
+        let Some(id) = self.peer(at).map(|peer| peer.key.id) else { return };
+        for addr in self.discovery.candidates(id) {
+            let token = self.rng.u64();
+            if let Some(peer) = self.peer(at)
+                && addr != peer.session.path.remote
+            {
+                peer.session.path.try_address(now, addr, None, token);
+            }
+        }
+    }
+
+    /// Discovery asked whether a peer lives: three pings over a second.
+    fn probe_timeout(&mut self, now: Time, at: usize) {
+        let Some(peer) = self.peer(at) else { return };
+        let Some(probe) = &mut peer.probe else { return };
+        if probe.at > now {
+            return;
+        }
+        if probe.sent < 3 {
+            probe.sent += 1;
+            probe.at = now + Duration::from_millis(333);
+            peer.session.ping = true;
+            return;
+        }
+        let id = peer.key.id;
+        peer.probe = None;
+        self.discovery.on_probe(now, id, false);
+        self.run_discovery(now);
+    }
+
+    /// Computes anew when a peer needs attention.
+    pub(super) fn rearm(&mut self, at: usize) {
+        let (profile, resume) = (self.cfg.liveness, self.cfg.resume_window);
+        let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
+        let pkt = peer.session.received;
+        let rto = peer.session.rtt.rto();
+        let control = &peer.control;
+        let mut at = peer.session.deadline().min(peer.session.watch.deadline(profile, rto, resume));
+        let mut sooner = |deadline: Option<Time>| {
+            if let Some(deadline) = deadline {
+                at = at.min(deadline);
+            }
+        };
+        sooner(peer.session.acks.deadline());
+        sooner(peer.session.mtu.deadline());
+        sooner(Some(peer.send_at));
+        sooner(peer.probe.as_ref().map(|probe| probe.at));
+        sooner(control.reader.status_deadline());
+        sooner(control.reader.nak_deadline(pkt));
+        sooner(control.cursor.deadline());
+        for stream in &peer.hot_ins {
+            if let Some(incoming) = peer.ins.get(stream)
+                && !incoming.suspended
+            {
+                sooner(incoming.reader.status_deadline());
+                sooner(incoming.reader.nak_deadline(pkt));
+            }
+        }
+        for stream in &peer.hot_outs {
+            if let Some(outgoing) = peer.outs.get(stream)
+                && outgoing.state == super::peer::OutState::Active
+            {
+                sooner(outgoing.cursor.deadline());
+            }
+        }
+        peer.deadline = at;
+    }
+}

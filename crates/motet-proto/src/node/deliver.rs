@@ -1,0 +1,325 @@
+//! Streams → subscriptions.
+
+use super::Node;
+use super::local::Subscription;
+use super::peer::Incoming;
+use crate::config::QueuePolicy;
+use crate::crypto::Crypto;
+use crate::events::{Delivery, Event, MissedReason, Received, WriterState};
+use crate::ids::{StreamId, SubId};
+use crate::time::Time;
+use crate::topics::queue::Pushed;
+use crate::transport::stream::{Budget, Item, Pool, Share};
+use alloc::vec::Vec;
+use motet_wire::control::Control as Record;
+use motet_wire::envelope::Envelope;
+
+/// CLOSE_STREAM codes: below 16 the writer speaks, from 16 on the reader.
+pub(super) mod stream_end {
+    pub(in crate::node) const ENDED: u64 = 0;
+    pub(in crate::node) const EVICTED: u64 = 1;
+    pub(in crate::node) const UNSUBSCRIBED: u64 = 16;
+    pub(in crate::node) const LAGGING: u64 = 17;
+    pub(in crate::node) const BROKEN: u64 = 18;
+}
+
+pub(super) fn budget<'a>(pool: &'a mut Pool, share: &'a mut Share) -> Budget<'a> {
+    Budget { pool, share }
+}
+
+impl<C: Crypto> Node<C> {
+    /// The next message of a subscription, or what is missing in its place.
+    pub fn read(&mut self, now: Time, id: SubId) -> Option<Delivery> {
+        let sub = self.subscriptions.get_mut(&id)?;
+        let delivery = sub.queue.pop();
+        if delivery.is_none() {
+            sub.notified = false;
+        }
+        if sub.stalled && (delivery.is_none() || sub.queue.bytes() * 2 <= sub.qos.queue_bytes) {
+            self.unstall(now, id);
+            if delivery.is_none() {
+                let sub = self.subscriptions.get_mut(&id)?;
+                let next = sub.queue.pop();
+                sub.notified = next.is_some();
+                return next;
+            }
+        }
+        delivery
+    }
+
+    fn unstall(&mut self, now: Time, id: SubId) {
+        let Some(sub) = self.subscriptions.get_mut(&id) else { return };
+        sub.stalled = false;
+        let feeds = core::mem::take(&mut sub.feeds);
+        for (at, stream) in &feeds {
+            let stalled = self
+                .peer(*at)
+                .and_then(|peer| peer.ins.get_mut(stream))
+                .is_some_and(|incoming| core::mem::take(&mut incoming.stalled));
+            if stalled {
+                self.drain(now, *at, *stream);
+                self.finish_input(now, *at);
+            }
+        }
+        if let Some(sub) = self.subscriptions.get_mut(&id) {
+            sub.feeds = feeds;
+        }
+        self.feed_local(now, id);
+    }
+
+    /// Hands over what a stream can deliver, as long as its subscriptions have room.
+    pub(super) fn drain(&mut self, now: Time, at: usize, stream: StreamId) {
+        loop {
+            let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
+            let Some(incoming) = peer.ins.get_mut(&stream) else { return };
+            if incoming.stalled {
+                return;
+            }
+            if !has_room(&self.subscriptions, incoming) {
+                incoming.stalled = true;
+                for id in &incoming.subs {
+                    if let Some(sub) = self.subscriptions.get_mut(id) {
+                        sub.stalled = true;
+                    }
+                }
+                return;
+            }
+            let free = free(&self.subscriptions, incoming);
+            incoming.reader.on_room(now, free);
+            let mut budget = budget(&mut self.pool, &mut peer.share);
+            match incoming.reader.take(now, &mut budget) {
+                Some(item) => self.deliver(now, at, stream, item),
+                None => {
+                    let counts = core::mem::take(&mut incoming.reader.counts);
+                    self.counters.duplicates += counts.duplicates;
+                    self.counters.overruns += counts.overruns;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Hands one item of a stream to all subscriptions that read it.
+    pub(super) fn deliver(&mut self, now: Time, at: usize, stream: StreamId, item: Item) {
+        let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
+        let (writer, name) = (peer.key, peer.name.clone());
+        let one_way = peer.session.rtt.min() / 2;
+        let Some(incoming) = peer.ins.get_mut(&stream) else { return };
+        let topic = incoming.topic.arc();
+        let (seq, t_us, body) = match item {
+            Item::Message { seq, t_us, body } => (seq, t_us, body),
+            Item::Missed { n, reason, .. } => {
+                incoming.missed += n;
+                self.counters.messages_missed += n;
+                for id in &incoming.subs {
+                    if let Some(sub) = self.subscriptions.get_mut(id) {
+                        sub.queue.push_missed(writer, topic.clone(), n, reason);
+                        notify(sub, *id, &mut self.events);
+                    }
+                }
+                return;
+            }
+        };
+        let lag = incoming.lag.on_message(now, t_us);
+        let expired = incoming.lifespan.is_some_and(|lifespan| lag.age(one_way) > lifespan);
+        let payload_at = match Envelope::decode(&body) {
+            Ok(envelope) => body.len() - envelope.payload.len(),
+            Err(_) => {
+                self.counters.malformed_records += 1;
+                self.missed(at, stream, 1, MissedReason::Refused);
+                return;
+            }
+        };
+        if expired {
+            self.missed(at, stream, 1, MissedReason::Expired);
+            return;
+        }
+        let received = Received {
+            topic: topic.clone(),
+            writer,
+            writer_name: name,
+            seq,
+            age: lag.age(one_way),
+            published_us: incoming.lag.published_us(t_us),
+            body,
+            payload_at,
+        };
+        let mut lagging = false;
+        for id in &incoming.subs {
+            let Some(sub) = self.subscriptions.get_mut(id) else { continue };
+            if sub.qos.abort_after.is_some_and(|limit| lag.behind > limit) {
+                sub.queue.push_missed(writer, topic.clone(), 1, MissedReason::Lagging);
+                self.counters.messages_missed += 1;
+                lagging = true;
+            } else if let Pushed::Refused(_) = sub.queue.push(received.clone()) {
+                // `has_room` looked before: only a message larger than the whole queue gets here.
+                sub.queue.push_missed(writer, topic.clone(), 1, MissedReason::QueueFull);
+                self.counters.messages_missed += 1;
+            } else {
+                self.counters.messages_delivered += 1;
+            }
+            notify(sub, *id, &mut self.events);
+        }
+        if lagging {
+            self.abort_lagging(now, at, stream);
+        }
+    }
+
+    fn missed(&mut self, at: usize, stream: StreamId, n: u64, reason: MissedReason) {
+        let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
+        let writer = peer.key;
+        let Some(incoming) = peer.ins.get_mut(&stream) else { return };
+        incoming.missed += n;
+        self.counters.messages_missed += n;
+        let topic = incoming.topic.arc();
+        for id in &incoming.subs {
+            if let Some(sub) = self.subscriptions.get_mut(id) {
+                sub.queue.push_missed(writer, topic.clone(), n, reason);
+                notify(sub, *id, &mut self.events);
+            }
+        }
+    }
+
+    /// Subscriptions with an abort threshold leave a stream that they cannot keep up with; the
+    /// others read on.
+    fn abort_lagging(&mut self, now: Time, at: usize, stream: StreamId) {
+        let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
+        let writer = peer.key;
+        let Some(incoming) = peer.ins.get_mut(&stream) else { return };
+        let topic = incoming.topic.arc();
+        let subs = &self.subscriptions;
+        let (stay, leave): (Vec<SubId>, Vec<SubId>) = incoming
+            .subs
+            .iter()
+            .partition(|id| subs.get(id).is_none_or(|sub| sub.qos.abort_after.is_none()));
+        incoming.subs = stay;
+        let empty = incoming.subs.is_empty();
+        for subscription in leave {
+            let state = WriterState::TooSlow;
+            let topic = topic.clone();
+            self.events.push_back(Event::Writer { subscription, writer, topic, state });
+        }
+        if empty {
+            self.say(now, at, &Record::CloseStream { stream, code: stream_end::LAGGING });
+            self.drop_incoming(at, stream);
+        }
+    }
+
+    /// Forgets a stream that we read.
+    pub(super) fn drop_incoming(&mut self, at: usize, stream: StreamId) -> Option<Incoming> {
+        let peer = self.peers.get_mut(at).and_then(Option::as_mut)?;
+        let mut incoming = peer.ins.remove(&stream)?;
+        incoming.reader.release(&mut budget(&mut self.pool, &mut peer.share));
+        for sub in self.subscriptions.values_mut() {
+            sub.feeds.retain(|feed| *feed != (at, stream));
+        }
+        Some(incoming)
+    }
+
+    /// Leaves a stream that its writer broke.
+    pub(super) fn leave_stream(
+        &mut self,
+        now: Time,
+        at: usize,
+        stream: StreamId,
+        state: WriterState,
+    ) {
+        self.say(now, at, &Record::CloseStream { stream, code: stream_end::BROKEN });
+        if let Some(incoming) = self.drop_incoming(at, stream)
+            && let Some(peer) = self.peer(at)
+        {
+            let writer = peer.key;
+            for subscription in incoming.subs {
+                let topic = incoming.topic.arc();
+                self.events.push_back(Event::Writer { subscription, writer, topic, state });
+            }
+        }
+    }
+
+    /// Moves messages of our own publications to our own subscriptions.
+    pub(super) fn deliver_local(&mut self, now: Time, stream: StreamId) {
+        let Some(publication) = self.publications.get_mut(&stream) else { return };
+        let topic = publication.topic.arc();
+        for local in &mut publication.local {
+            let Some(sub) = self.subscriptions.get_mut(&local.sub) else { continue };
+            if local.next < publication.log.first() {
+                let n = publication.log.first() - local.next;
+                sub.queue.push_missed(self.key, topic.clone(), n, MissedReason::Evicted);
+                self.counters.messages_missed += n;
+                local.next = publication.log.first();
+                notify(sub, local.sub, &mut self.events);
+            }
+            while let Some(entry) = publication.log.get(local.next) {
+                if sub.qos.full == QueuePolicy::Block && sub.queue.is_full() {
+                    sub.stalled = true;
+                    break;
+                }
+                match entry.gone {
+                    Some(reason) => {
+                        let reason = crate::transport::stream::missed(reason);
+                        sub.queue.push_missed(self.key, topic.clone(), 1, reason);
+                        self.counters.messages_missed += 1;
+                    }
+                    None => {
+                        let payload = Envelope::decode(&entry.body).map_or(0, |e| e.payload.len());
+                        let behind = now.micros().saturating_sub(entry.t_us);
+                        sub.queue.push(Received {
+                            topic: topic.clone(),
+                            writer: self.key,
+                            writer_name: self.name.clone(),
+                            seq: local.next,
+                            age: core::time::Duration::from_micros(behind),
+                            published_us: self.wall.micros(now).saturating_sub(behind),
+                            body: entry.body.clone(),
+                            payload_at: entry.body.len() - payload,
+                        });
+                        self.counters.messages_delivered += 1;
+                    }
+                }
+                local.next += 1;
+                notify(sub, local.sub, &mut self.events);
+            }
+        }
+    }
+
+    fn feed_local(&mut self, now: Time, id: SubId) {
+        let reads = |(stream, publication): (&StreamId, &super::local::Publication)| {
+            publication.local.iter().any(|local| local.sub == id).then_some(*stream)
+        };
+        let streams: Vec<StreamId> = self.publications.iter().filter_map(reads).collect();
+        for stream in streams {
+            self.deliver_local(now, stream);
+            self.on_acked(now, stream);
+        }
+    }
+}
+
+type Subscriptions = alloc::collections::BTreeMap<SubId, Subscription>;
+
+fn has_room(subs: &Subscriptions, incoming: &Incoming) -> bool {
+    incoming
+        .subs
+        .iter()
+        .filter_map(|id| subs.get(id))
+        .all(|sub| sub.qos.full != QueuePolicy::Block || !sub.queue.is_full())
+}
+
+/// Bytes that all blocking subscriptions of a stream have room for.
+pub(super) fn free(subs: &Subscriptions, incoming: &Incoming) -> u64 {
+    let of = |sub: &Subscription| match sub.qos.full {
+        QueuePolicy::Block => sub.queue.free() as u64,
+        QueuePolicy::DropOldest | QueuePolicy::DropNewest => u64::MAX,
+    };
+    incoming.subs.iter().filter_map(|id| subs.get(id)).map(of).min().unwrap_or(u64::MAX)
+}
+
+pub(super) fn notify(
+    sub: &mut Subscription,
+    id: SubId,
+    events: &mut alloc::collections::VecDeque<Event>,
+) {
+    if !sub.notified {
+        sub.notified = true;
+        events.push_back(Event::Readable(id));
+    }
+}

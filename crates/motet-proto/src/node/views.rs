@@ -1,0 +1,330 @@
+//! What a node shows of itself.
+
+use super::Node;
+use super::peer::OutState;
+use crate::config::PubQos;
+use crate::counters::Counters;
+use crate::crypto::Crypto;
+use crate::ids::{EndpointId, EndpointKey, PubId, SubId};
+use crate::time::Time;
+use crate::transport::liveness::State;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+/// A peer with a session.
+#[derive(Clone, Debug)]
+pub struct PeerView {
+    /// Who.
+    pub key: EndpointKey,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The address in use.
+    pub addr: SocketAddr,
+    /// All addresses known for it.
+    pub addresses: Vec<SocketAddr>,
+    /// Where it stands.
+    pub state: State,
+    /// Smoothed round trip, once measured.
+    pub rtt: Option<Duration>,
+    /// When it was last heard of.
+    pub heard: Time,
+    /// Role bits.
+    pub roles: u16,
+    /// It runs on this machine.
+    pub same_host: bool,
+    /// Datagram size in use.
+    pub mtu: u16,
+    /// Congestion window in bytes.
+    pub window: u64,
+    /// Version of its interest that we know.
+    pub interest: u64,
+    /// When the session was made.
+    pub since: Time,
+}
+
+/// A publication and its readers.
+#[derive(Clone, Debug)]
+pub struct PublicationView {
+    /// Which.
+    pub id: PubId,
+    /// Its topic.
+    pub topic: Arc<str>,
+    /// Its settings.
+    pub qos: PubQos,
+    /// Its readers, local ones included.
+    pub readers: Vec<ReaderView>,
+    /// The first message held.
+    pub first: u64,
+    /// The number of the next one.
+    pub next: u64,
+    /// Bytes held.
+    pub bytes: u64,
+}
+
+/// A reader of a publication.
+#[derive(Clone, Debug)]
+pub struct ReaderView {
+    /// Who.
+    pub key: EndpointKey,
+    /// Its name.
+    pub name: Arc<str>,
+    /// offered, active, suspended, or why it refused.
+    pub state: String,
+    /// It has everything below this.
+    pub acked: u64,
+    /// Messages published and not acknowledged by it.
+    pub unacked: u64,
+    /// It is a subscription of this endpoint.
+    pub local: bool,
+}
+
+/// A subscription and the writers it reads.
+#[derive(Clone, Debug)]
+pub struct SubscriptionView {
+    /// Which.
+    pub id: SubId,
+    /// Its filters.
+    pub filters: Vec<String>,
+    /// Its type tag.
+    pub type_tag: String,
+    /// Deliveries in its queue.
+    pub queued: usize,
+    /// Bytes in its queue.
+    pub bytes: usize,
+    /// Writers.
+    pub writers: Vec<WriterView>,
+}
+
+/// A writer that a subscription reads.
+#[derive(Clone, Debug)]
+pub struct WriterView {
+    /// Who.
+    pub key: EndpointKey,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The type tag it writes.
+    pub type_tag: Arc<str>,
+    /// active, waiting (the queue is full), or suspended.
+    pub state: &'static str,
+    /// The next message wanted.
+    pub next: u64,
+    /// Messages missed.
+    pub missed: u64,
+}
+
+impl<C: Crypto> Node<C> {
+    /// This endpoint.
+    pub fn key(&self) -> EndpointKey {
+        self.key
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// What it counted.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Discovery has been quiet for 300 ms, or 1 s has passed.
+    pub fn settled(&self) -> bool {
+        self.discovery.settled()
+    }
+
+    /// Foreign realms and wrong keys heard of.
+    pub fn neighbours(&self) -> &crate::discovery::Neighbours {
+        self.discovery.neighbours()
+    }
+
+    /// Live holders of a name, this endpoint included.
+    pub fn resolve(&self, name: &str) -> Vec<EndpointKey> {
+        let own = (*self.name == *name).then_some(self.key);
+        let held = self.peers.iter().flatten().filter(|peer| {
+            *peer.name == *name && !matches!(peer.session.watch.state(), State::Dead(_))
+        });
+        own.into_iter().chain(held.map(|peer| peer.key)).collect()
+    }
+
+    /// Peers with a session.
+    pub fn peers(&self) -> Vec<PeerView> {
+        let view = |peer: &super::peer::Peer<C::Aead>| PeerView {
+            key: peer.key,
+            name: peer.name.clone(),
+            addr: peer.session.path.remote,
+            addresses: self.discovery.candidates(peer.key.id),
+            state: peer.session.watch.state(),
+            rtt: peer.session.rtt.has_sample().then(|| peer.session.rtt.srtt()),
+            heard: peer.session.watch.heard(),
+            roles: peer.roles,
+            same_host: peer.host_id == self.cfg.host_id && peer.host_id != [0; 16],
+            mtu: peer.session.mtu.current(),
+            window: peer.session.congestion.window(),
+            interest: peer.interest.version(),
+            since: peer.session.established(),
+        };
+        self.peers.iter().flatten().map(view).collect()
+    }
+
+    /// One peer's name, if it has a session.
+    pub fn peer_name(&self, id: EndpointId) -> Option<Arc<str>> {
+        let at = *self.by_id.get(&id)?;
+        Some(self.peers.get(at)?.as_ref()?.name.clone())
+    }
+
+    /// Active readers of a publication in other endpoints.
+    pub fn readers(&self, id: PubId) -> usize {
+        let Some(publication) = self.publications.get(&id.0) else { return 0 };
+        let active = |at: &&usize| {
+            let out = self.peers.get(**at).and_then(Option::as_ref).and_then(|p| p.outs.get(&id.0));
+            out.is_some_and(|out| out.state == OutState::Active)
+        };
+        publication.readers.iter().filter(active).count()
+    }
+
+    /// Messages of a publication that some live reader in another endpoint has not acknowledged.
+    pub fn unacked(&self, id: PubId) -> u64 {
+        let Some(publication) = self.publications.get(&id.0) else { return 0 };
+        let of = |at: &usize| {
+            let out = self.peers.get(*at)?.as_ref()?.outs.get(&id.0)?;
+            let next = publication.log.next();
+            (out.state == OutState::Active).then(|| next.saturating_sub(out.cursor.acked()))
+        };
+        publication.readers.iter().filter_map(of).max().unwrap_or(0)
+    }
+
+    /// All publications.
+    pub fn publications(&self) -> Vec<PublicationView> {
+        let readers = |publication: &super::local::Publication| {
+            let stream = publication.stream();
+            let next = publication.log.next();
+            let remote = self.peers.iter().flatten().filter_map(move |peer| {
+                let out = peer.outs.get(&stream)?;
+                let state = match out.state {
+                    OutState::Offered => "offered".into(),
+                    OutState::Active => "active".into(),
+                    OutState::Suspended => "suspended".into(),
+                    OutState::Rejected { reason, .. } => format!("refused: {reason:?}"),
+                };
+                let acked = out.cursor.acked();
+                let unacked = next.saturating_sub(acked);
+                Some(ReaderView {
+                    key: peer.key,
+                    name: peer.name.clone(),
+                    state,
+                    acked,
+                    unacked,
+                    local: false,
+                })
+            });
+            let local = publication.local.iter().map(move |local| ReaderView {
+                key: self.key,
+                name: self.name.clone(),
+                state: "active".into(),
+                acked: local.next,
+                unacked: next.saturating_sub(local.next),
+                local: true,
+            });
+            remote.chain(local).collect()
+        };
+        let view = |publication: &super::local::Publication| PublicationView {
+            id: publication.id,
+            topic: publication.topic.arc(),
+            qos: publication.qos.clone(),
+            readers: readers(publication),
+            first: publication.log.first(),
+            next: publication.log.next(),
+            bytes: publication.log.bytes(),
+        };
+        self.publications.values().map(view).collect()
+    }
+
+    /// All subscriptions.
+    pub fn subscriptions(&self) -> Vec<SubscriptionView> {
+        let writers = |id: &SubId| {
+            let of_peer = |peer: &super::peer::Peer<C::Aead>| {
+                let read = peer.ins.values().filter(|incoming| incoming.subs.contains(id));
+                let view = |incoming: &super::peer::Incoming| WriterView {
+                    key: peer.key,
+                    name: peer.name.clone(),
+                    topic: incoming.topic.arc(),
+                    type_tag: incoming.type_tag.clone(),
+                    state: match (incoming.suspended, incoming.stalled) {
+                        (true, _) => "suspended",
+                        (false, true) => "waiting",
+                        (false, false) => "active",
+                    },
+                    next: incoming.reader.next(),
+                    missed: incoming.missed,
+                };
+                read.map(view).collect::<Vec<_>>()
+            };
+            self.peers.iter().flatten().flat_map(of_peer).collect()
+        };
+        let view = |(id, sub): (&SubId, &super::local::Subscription)| SubscriptionView {
+            id: *id,
+            filters: sub.filters.iter().map(|filter| filter.as_str().into()).collect(),
+            type_tag: sub.qos.type_tag.clone(),
+            queued: sub.queue.len(),
+            bytes: sub.queue.bytes(),
+            writers: writers(id),
+        };
+        self.subscriptions.iter().map(view).collect()
+    }
+
+    /// The invariants that the simulator and fuzzers check after every step.
+    ///
+    /// # Errors
+    /// The one that is broken, in words.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        let limit = self.cfg.reassembly_bytes as u64;
+        if self.pool.used() > limit + (limit >> 3) {
+            return Err(format!("O6: {} of {limit} reassembly bytes in use", self.pool.used()));
+        }
+        for peer in self.peers.iter().flatten() {
+            if peer.control.log.bytes() > super::peer::CONTROL_WINDOW {
+                return Err(format!("O6: control backlog of {} bytes", peer.control.log.bytes()));
+            }
+            peer.control.reader.check().map_err(|rule| format!("control: {rule}"))?;
+            for (stream, incoming) in &peer.ins {
+                incoming.reader.check().map_err(|rule| format!("stream {stream}: {rule}"))?;
+                let waits = incoming.reader.nak_deadline(peer.session.received).is_some();
+                if waits && !incoming.hot {
+                    return Err(format!("I1: stream {stream} waits for a NAK that nobody sends"));
+                }
+            }
+            for (stream, out) in &peer.outs {
+                if out.cursor.deadline().is_some() && !out.hot && out.state == OutState::Active {
+                    return Err(format!("I1: stream {stream} waits for a heartbeat nobody sends"));
+                }
+            }
+        }
+        for publication in self.publications.values() {
+            let (bytes, max) = (publication.log.bytes(), publication.qos.log_bytes as u64);
+            if bytes > max && publication.log.next() - publication.log.first() > 1 {
+                return Err(format!("O6: a log of {bytes} bytes, at most {max}"));
+            }
+            let acked = self.acked_by_all(publication.stream());
+            let strict = !matches!(publication.qos.slow, crate::SlowPolicy::DropOldest);
+            if strict && publication.qos.reliable && acked < publication.log.first() {
+                return Err(format!(
+                    "O4: message {acked} was freed before all live readers had it"
+                ));
+            }
+        }
+        for sub in self.subscriptions.values() {
+            let max = sub.qos.queue_bytes.max(1_024);
+            if sub.queue.bytes() > max && sub.queue.len() > 1 {
+                return Err(format!("O6: a queue of {} bytes, at most {max}", sub.queue.bytes()));
+            }
+        }
+        Ok(())
+    }
+}
