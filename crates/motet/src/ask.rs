@@ -7,6 +7,8 @@
 use std::time::Duration;
 
 use minicbor::Encode;
+use motet_proto::discovery::NeighbourKind;
+use motet_proto::transport::liveness::State;
 use motet_proto::wire::record::roles;
 use motet_proto::{EndpointId, EndpointKey, PubQos, SlowPolicy, Time, node};
 use tokio::sync::oneshot;
@@ -116,7 +118,10 @@ async fn page(
         inner.questions.insert(question, sender);
         Ok::<_, node::QueryError>(())
     });
-    asked.map_err(|_| AskError::Limit { to: to.to_owned() })?;
+    asked.map_err(|error| match error {
+        node::QueryError::NotConnected => AskError::Gone { to: to.to_owned() },
+        node::QueryError::Limit => AskError::Limit { to: to.to_owned() },
+    })?;
     match answer.await {
         Ok(Some(page)) => Ok(page),
         Ok(None) => Err(AskError::Gone { to: to.to_owned() }),
@@ -184,7 +189,7 @@ fn endpoint(core: &Core, inner: &Inner) -> EndpointReport {
         interfaces: Vec::new(),
         roles: role_names(core.about.roles),
         settled: inner.node.settled(),
-        peers: peers.iter().filter(|peer| peer.state != node::PeerState::Dead).count() as u64,
+        peers: peers.iter().filter(|peer| !matches!(peer.state, State::Dead(_))).count() as u64,
         publications: inner.publications.len() as u64,
         subscriptions: inner.subscriptions.len() as u64,
         pid: std::process::id(),
@@ -198,13 +203,18 @@ fn describe(peer: &node::PeerView, now: Time) -> PeerReport {
         name: peer.name.to_string(),
         address: peer.addr.to_string(),
         addresses: peer.addresses.iter().map(ToString::to_string).collect(),
-        state: format!("{:?}", peer.state).to_lowercase(),
+        state: match peer.state {
+            State::Alive => "alive",
+            State::Suspect => "suspect",
+            State::Dead(_) => "dead",
+        }
+        .to_owned(),
         rtt_seconds: peer.rtt.map(|rtt| rtt.as_secs_f64()),
         heard_seconds: now.since(peer.heard).as_secs_f64(),
         roles: role_names(peer.roles),
         same_host: peer.same_host,
         mtu: peer.mtu,
-        interest_version: peer.interest_version,
+        interest_version: peer.interest,
     }
 }
 
@@ -215,20 +225,20 @@ fn topics(inner: &Inner) -> Vec<TopicReport> {
         let readers = publication.readers.iter().take(LISTED_MAX).map(|reader| ReaderReport {
             id: reader.key.id.to_string(),
             name: reader.name.to_string(),
-            state: reader.state.to_owned(),
+            state: reader.state.clone(),
             acked: reader.acked,
             unacked: reader.unacked,
             local: reader.local,
         });
         TopicReport {
             topic: publication.topic.to_string(),
-            type_tag: publication.type_tag.to_string(),
+            type_tag: publication.qos.type_tag.clone(),
             reliable,
             priority,
             history,
             slow: slow_name(slow).to_owned(),
             log_bytes: log_bytes as u64,
-            bytes: publication.bytes as u64,
+            bytes: publication.bytes,
             first: publication.first,
             next: publication.next,
             readers: readers.collect(),
@@ -274,10 +284,10 @@ fn counters(inner: &Inner) -> Vec<CounterReport> {
 pub(crate) fn neighbours(inner: &Inner, now: Time) -> Vec<NeighbourReport> {
     let neighbours = inner.node.neighbours();
     let each = neighbours.iter().map(|neighbour| NeighbourReport {
-        address: neighbour.addr.to_string(),
+        address: neighbour.ip.to_string(),
         kind: match neighbour.kind {
-            node::NeighbourKind::WrongKey => "wrong-key",
-            _ => "foreign-realm",
+            NeighbourKind::WrongKey => "wrong-key",
+            NeighbourKind::ForeignRealm { .. } => "foreign-realm",
         }
         .to_owned(),
         count: neighbour.count,

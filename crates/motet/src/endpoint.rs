@@ -113,10 +113,10 @@ impl Endpoint {
             inner.node.subscribe(now, filters, qos)
         });
         made.map_err(|error| match error {
-            node::SubscribeError::Name(name) => {
-                SubscribeError::Filter { filter: filters.join(" "), reason: name.to_string() }
+            node::SubscribeError::Filter(filter) => {
+                SubscribeError::Filter { filter: filters.join(" "), reason: filter.to_string() }
             }
-            other => SubscribeError::Limit(format!("{other:?}")),
+            other => SubscribeError::Limit(other.to_string()),
         })
     }
 
@@ -320,7 +320,7 @@ pub struct Receipt {
 #[non_exhaustive]
 pub struct Unacknowledged {
     /// Topics with messages that some reader has not acknowledged, and how many.
-    pub topics: Vec<(Arc<str>, usize)>,
+    pub topics: Vec<(Arc<str>, u64)>,
 }
 
 impl Unacknowledged {
@@ -332,7 +332,7 @@ impl Unacknowledged {
 
     /// Messages in all.
     #[must_use]
-    pub fn messages(&self) -> usize {
+    pub fn messages(&self) -> u64 {
         self.topics.iter().map(|(_, messages)| messages).sum()
     }
 }

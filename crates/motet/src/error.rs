@@ -211,11 +211,11 @@ pub enum PublishError {
         /// Its size in bytes.
         size: usize,
         /// The bound in bytes.
-        max: usize,
+        max: u64,
     },
     /// The key has more than 1,024 bytes, or there are more than 64 headers.
-    #[error("{0}")]
-    Envelope(String),
+    #[error("a key has at most 1,024 bytes, a message at most 64 headers")]
+    Envelope,
     /// The endpoint has closed.
     #[error("the endpoint has closed")]
     Closed,

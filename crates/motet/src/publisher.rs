@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use motet_proto::node;
-use motet_proto::{PubQos, SlowPolicy};
+use motet_proto::{PubId, PubQos, SlowPolicy};
 
-use crate::driver::{Core, Hold, PubState};
+use crate::driver::{Core, Hold, Inner, PubState};
 use crate::error::{AdvertiseError, PublishError, WaitError};
 use crate::message::Outgoing;
 
@@ -127,8 +127,8 @@ impl Publisher {
             node::PublishError::Full => PublishError::Full,
             node::PublishError::Dropped => PublishError::Dropped,
             node::PublishError::TooLarge { size, max } => PublishError::TooLarge { size, max },
-            node::PublishError::Closed => PublishError::Closed,
-            other => PublishError::Envelope(format!("{other:?}")),
+            node::PublishError::Envelope => PublishError::Envelope,
+            _ => PublishError::Closed,
         })
     }
 
@@ -142,16 +142,16 @@ impl Publisher {
     pub async fn wait_readers(&self, n: usize, limit: Duration) -> Result<usize, WaitError> {
         let id = self.share.state.id;
         let readers = self.core().wait(limit, |inner, _| {
-            let readers = inner.node.readers(id);
+            let readers = readers(inner, id);
             (readers >= n).then_some(readers)
         });
         readers.await.ok_or_else(|| self.late(limit))
     }
 
-    /// Readers that are ready now.
+    /// Readers that are ready now, those of this endpoint included.
     #[must_use]
     pub fn readers(&self) -> usize {
-        self.core().with(|inner, _| inner.node.readers(self.share.state.id))
+        self.core().with(|inner, _| readers(inner, self.share.state.id))
     }
 
     /// Waits until all active readers have acknowledged everything published so far.
@@ -170,7 +170,7 @@ impl Publisher {
 
     /// Messages that some reader has not acknowledged.
     #[must_use]
-    pub fn unacknowledged(&self) -> usize {
+    pub fn unacknowledged(&self) -> u64 {
         self.core().with(|inner, _| inner.node.unacked(self.share.state.id))
     }
 
@@ -205,9 +205,10 @@ impl Drop for Share {
     fn drop(&mut self) {
         let id = self.state.id;
         self.hold.core.act(|inner, now| {
+            // The node counts its advertisers, too.
+            inner.node.unadvertise(now, id);
             if self.state.shares.fetch_sub(1, Ordering::Relaxed) == 1 {
                 inner.publications.remove(&id);
-                inner.node.unadvertise(now, id);
             }
         });
     }
@@ -220,8 +221,15 @@ fn refused(topic: &str, error: node::AdvertiseError) -> AdvertiseError {
         node::AdvertiseError::Name(name) => {
             AdvertiseError::Name { topic, reason: name.to_string() }
         }
-        other => AdvertiseError::Limit { topic, reason: format!("{other:?}") },
+        other => AdvertiseError::Limit { topic, reason: other.to_string() },
     }
+}
+
+/// Active readers, here and elsewhere.
+fn readers(inner: &Inner, id: PubId) -> usize {
+    let all = inner.node.publications();
+    let here = all.iter().filter(|each| each.id == id).flat_map(|each| &each.readers);
+    inner.node.readers(id) + here.filter(|reader| reader.local).count()
 }
 
 /// How long `publish` waits for room.

@@ -57,7 +57,7 @@ pub(crate) struct Core {
     tx: Mutex<Tx>,
     pub(crate) sockets: Sockets,
     pub(crate) clock: Clock,
-    pub(crate) timer: Timer,
+    pub(crate) timer: Arc<Timer>,
     pub(crate) key: EndpointKey,
     pub(crate) name: Arc<str>,
     pub(crate) about: About,
@@ -125,7 +125,7 @@ impl Core {
             tx: Mutex::new(tx),
             sockets,
             clock,
-            timer,
+            timer: Arc::new(timer),
             key,
             name,
             about,
@@ -277,10 +277,12 @@ impl Core {
         transmit
     }
 
-    /// The timer has fired: what is due, done.
-    pub(crate) fn expire(&self) {
+    /// Does what is due. `fired`: the timer has to be set anew.
+    pub(crate) fn expire(&self, fired: bool) {
         self.with(|inner, now| {
-            inner.armed = Time::NEVER;
+            if fired {
+                inner.armed = Time::NEVER;
+            }
             if inner.node.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
                 inner.node.handle_timeout(now);
             }

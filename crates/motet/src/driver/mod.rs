@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use motet_net::{FileLock, InterfaceWatch, MulticastSocket, UnicastSocket};
+use motet_net::{FileLock, InterfaceWatch, MulticastSocket, Timer, UnicastSocket};
 use motet_proto::{HostEvent, Time};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -78,7 +78,7 @@ struct Driver {
     core: Arc<Core>,
     unicast: AsyncFd<Arc<UnicastSocket>>,
     groups: Vec<AsyncFd<Arc<MulticastSocket>>>,
-    timer: AsyncFd<std::os::fd::RawFd>,
+    timer: AsyncFd<Arc<Timer>>,
     watch: Option<AsyncFd<InterfaceWatch>>,
     receiver: Receiver,
     wall: WallWatch,
@@ -103,12 +103,11 @@ struct Ready {
 impl Driver {
     fn new(core: Arc<Core>) -> io::Result<Self> {
         let both = Interest::READABLE | Interest::WRITABLE;
-        let unicast = AsyncFd::with_interest(Arc::clone(&core.sockets.unicast), both)?;
-        let timer = AsyncFd::with_interest(core.timer.as_raw_fd(), Interest::READABLE)?;
+        let unicast = register(Arc::clone(&core.sockets.unicast), both)?;
+        let timer = register(Arc::clone(&core.timer), Interest::READABLE)?;
         // Where netlink is forbidden, the interfaces are looked at once a minute all the same.
         let watch = InterfaceWatch::new().ok();
-        let watch =
-            watch.map(|watch| AsyncFd::with_interest(watch, Interest::READABLE)).transpose()?;
+        let watch = watch.map(|watch| register(watch, Interest::READABLE)).transpose()?;
         let now = core.clock.now();
         let receiver = Receiver::new(core.impairment);
         let mut driver = Self {
@@ -156,14 +155,13 @@ impl Driver {
         if ready.timer {
             core.timer.drain();
         }
-        if ready.timer || ready.unicast {
-            core.expire();
-        }
+        core.expire(ready.timer);
         let now = core.clock.now();
-        if ready.unicast || self.receiver.is_behind() {
+        let behind = self.receiver.take_behind();
+        if ready.unicast || behind {
             self.receiver.unicast(core);
         }
-        if ready.groups {
+        if ready.groups || behind {
             for group in &self.groups {
                 self.receiver.group(core, group.get_ref());
             }
@@ -199,7 +197,7 @@ impl Driver {
         self.groups.retain(|known| wanted.iter().any(|group| Arc::ptr_eq(group, known.get_ref())));
         for group in wanted {
             if !self.groups.iter().any(|known| Arc::ptr_eq(&group, known.get_ref())) {
-                self.groups.push(AsyncFd::with_interest(group, Interest::READABLE)?);
+                self.groups.push(register(group, Interest::READABLE)?);
             }
         }
         Ok(())
@@ -248,7 +246,7 @@ impl Driver {
             watch: self.watch.as_ref().is_some_and(|watch| is_readable(watch, cx)),
         };
         let Ready { unicast, writable, groups, timer, watch } = ready;
-        if unicast || writable || groups || timer || watch {
+        if unicast || writable || groups || timer || watch || self.receiver.is_behind() {
             Poll::Ready(ready)
         } else {
             Poll::Pending
@@ -256,18 +254,22 @@ impl Driver {
     }
 }
 
+/// Every `fd` here owns its descriptor, gives always the same one and is not handed out mutably:
+/// what the function's successor demands, and marks as unsafe because it cannot check it.
+#[expect(deprecated, reason = "its successor needs `unsafe`, which this crate forbids itself")]
+fn register<T: AsRawFd>(fd: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(fd, interest)
+}
+
 /// Whether it is readable. Readiness is cleared at once: what is there is used up in this turn, and
 /// what comes later raises it again.
 fn is_readable<T: AsRawFd>(fd: &AsyncFd<T>, cx: &mut Context<'_>) -> bool {
-    loop {
-        match fd.poll_read_ready(cx) {
-            Poll::Ready(Ok(mut guard)) => {
-                guard.clear_ready();
-                // The waker must be registered for what comes next, too: that is the next turn's.
-                return true;
-            }
-            Poll::Ready(Err(_)) | Poll::Pending => return false,
+    match fd.poll_read_ready(cx) {
+        Poll::Ready(Ok(mut guard)) => {
+            guard.clear_ready();
+            true
         }
+        Poll::Ready(Err(_)) | Poll::Pending => false,
     }
 }
 

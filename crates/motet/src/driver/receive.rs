@@ -36,11 +36,9 @@ impl Receiver {
 
     /// Takes what the unicast socket has, but not more than one turn's worth.
     pub(crate) fn unicast(&mut self, core: &Core) {
-        self.behind = true;
         for _ in 0..BATCHES_MAX {
-            // Others than `WouldBlock` are pending errors of the socket; the next receive is sound.
+            // Others than `WouldBlock` are passing: what comes next makes it readable again.
             if core.sockets.unicast.recv(&mut self.batch).is_err() {
-                self.behind = false;
                 return;
             }
             let (block, dice, late) = (&mut self.block, &mut self.dice, &mut self.late);
@@ -59,6 +57,7 @@ impl Receiver {
             // Acknowledgements and repairs leave while the next batch arrives.
             core.flush();
         }
+        self.behind = true;
     }
 
     /// Takes what the socket of one group has.
@@ -83,6 +82,11 @@ impl Receiver {
     /// Whether a socket may have more.
     pub(crate) fn is_behind(&self) -> bool {
         self.behind
+    }
+
+    /// The same, and forgets it.
+    pub(crate) fn take_behind(&mut self) -> bool {
+        std::mem::take(&mut self.behind)
     }
 
     /// Hands over what had no successor in time.

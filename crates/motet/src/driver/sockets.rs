@@ -153,9 +153,10 @@ impl Tx {
                     return true;
                 }
                 Err(SendError::TooBig) => {
-                    core.with(|inner, now| {
-                        inner.node.handle_host(now, HostEvent::TooBig(transmit.dst));
-                    });
+                    let Transmit { dst, segment, len, .. } = transmit;
+                    let size = segment.min(len);
+                    let event = HostEvent::TooBig { dst, size };
+                    core.with(|inner, now| inner.node.handle_host(now, event));
                 }
                 Err(SendError::Unreachable(_)) => {
                     core.with(|inner, now| {
