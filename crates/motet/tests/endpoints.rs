@@ -370,3 +370,13 @@ async fn an_endpoint_on_a_thread_of_its_own_works_while_its_runtime_is_blocked()
     };
     assert_eq!(found.message().unwrap().payload(), b"x");
 }
+
+#[tokio::test]
+async fn the_doctor_names_a_remedy_for_whatever_is_wrong() {
+    let state = State::new();
+    let findings = within(state.open("a").await.doctor()).await;
+    for check in ["interfaces", "multicast", "buffers", "files", "clock", "realm", "neighbours"] {
+        assert!(findings.iter().any(|finding| finding.check == check), "{check}");
+    }
+    assert!(findings.iter().all(|finding| finding.ok || finding.remedy.is_some()), "{findings:?}");
+}
