@@ -388,7 +388,7 @@ impl World {
         let Some(out) = self.hosts[host].source(to_iface.map(|it| it.segment)) else { return };
         let local = there == Some(host);
         if !local && bytes.len() + 28 > out.mtu as usize {
-            self.push(self.now, Ev::Host { slot: from, event: HostEvent::TooBig(dst) });
+            self.push(self.now, Ev::Host { slot: from, event: HostEvent::TooBig { dst, size: bytes.len() } });
             return;
         }
         let own = if loopback(dst) { dst.ip() } else { IpAddr::V4(out.addr) };
