@@ -187,7 +187,7 @@ impl<C: Crypto> Node<C> {
             }
         }
         let before = peer.session.watch.on_heard(now);
-        if meta.src != peer.session.path.remote {
+        if meta.src != peer.session.path.remote && peer.session.on_stray(now) {
             let token = self.rng.u64();
             peer.session.path.try_address(now, meta.src, meta.dst, token); // S-40
         }

@@ -30,6 +30,9 @@ use motet_wire::packet::{DataHeader, TAG_LEN};
 /// Bytes of a packet that are not frames.
 pub const OVERHEAD: usize = DataHeader::LEN + TAG_LEN;
 
+/// The address in use is asked this often whether it still works, when packets come from another.
+const STRAY_PING: Duration = Duration::from_millis(100);
+
 /// A keyed association with one peer.
 pub struct Session<A> {
     /// Our index: what the peer writes into its packets.
@@ -72,6 +75,7 @@ pub struct Session<A> {
     replay: Window,
     next: u64,
     probes: u32,
+    stray_at: Time,
     hs3: Option<Hs3Retry>,
     established: Time,
 }
@@ -149,6 +153,7 @@ impl<A: Aead> Session<A> {
             replay: Window::new(),
             next: 0,
             probes: 0,
+            stray_at: now,
             hs3,
             established: now,
         }
@@ -206,6 +211,17 @@ impl<A: Aead> Session<A> {
             Some(at) => Err(Some(at)),
             None => Ok(()),
         }
+    }
+
+    /// A packet came from another address than the one in use. True if that one is to be tried:
+    /// what we send to the old one is not answered any more. As long as it is, two ways work and
+    /// either side keeps its own; following each other would never end.
+    pub fn on_stray(&mut self, now: Time) -> bool {
+        if self.probes == 0 && now >= self.stray_at {
+            self.ping = true;
+            self.stray_at = now + STRAY_PING;
+        }
+        self.probes > 0
     }
 
     /// Starts a packet: the header's place is taken in `out`.

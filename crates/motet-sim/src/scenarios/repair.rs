@@ -137,7 +137,8 @@ pub fn repairs_stay_below_three_times_what_was_lost() {
         }
         expect_messages(&mut net, heard, 2_000, secs(60));
 
-        let (lost, sent) = (net.world.traffic.lost_bytes - before, net.counters(alice).repair_bytes);
+        let (lost, sent) =
+            (net.world.traffic.lost_bytes - before, net.counters(alice).repair_bytes);
         assert!(sent <= 3 * lost, "latency {micros} µs: lost {lost}, repaired {sent}");
     }
 }
@@ -145,7 +146,8 @@ pub fn repairs_stay_below_three_times_what_was_lost() {
 /// P5: a question names a range of bytes, and is answered with these bytes.
 pub fn only_the_lost_piece_of_a_large_message_is_sent_again() {
     let Pair { mut net, alice, words, heard, .. } = Pair::over(lan());
-    let middle = |frame: Frame<'_>| matches!(frame, Frame::Frag { off, total, .. } if off > total / 2);
+    let middle =
+        |frame: Frame<'_>| matches!(frame, Frame::Frag { off, total, .. } if off > total / 2);
     net.world.rules.push(lose(1, move |flight| flight.frames().any(middle)));
     net.publish(words, vec![1; 100_000]);
     expect_messages(&mut net, heard, 1, secs(1));
