@@ -437,6 +437,7 @@ impl<C: Crypto> Node<C> {
             let acked = control.cursor.acked();
             control.log.trim(acked, 0, now.micros(), None);
             control.ready = control.cursor.has_work(&control.log);
+            self.resync(now, at);
             return;
         }
         let Some(publication) = self.publications.get(&stream) else { return };

@@ -225,7 +225,6 @@ impl<C: Crypto> Node<C> {
             addr: meta.src,
             local: meta.dst,
             suite,
-            offered: (hs1.versions, hs1.suites),
             hs2: bytes.clone(),
             noise,
             since: now,
@@ -373,8 +372,7 @@ impl<C: Crypto> Node<C> {
         };
         let bound = params.header == header // K-5, K-6, K-7
             && params.incarnation == half.key.incarnation
-            && best(params.suites, self.crypto.suites()) == Some(half.suite)
-            && (params.versions, params.suites) == half.offered;
+            && best(params.suites, self.crypto.suites()) == Some(half.suite);
         let (Some((to_responder, to_initiator)), Some(cipher), true) =
             (half.noise.split(), Cipher::of_suite(half.suite), bound)
         else {
@@ -624,6 +622,12 @@ impl<C: Crypto> Node<C> {
         let at = self.peers.iter().position(|peer| peer.as_ref().is_some_and(held));
         if let Some(at) = at {
             self.counters.resets_received += 1;
+            if let Some(peer) = self.peer(at) {
+                if matches!(peer.session.watch.state(), State::Dead(_)) {
+                    return;
+                }
+                peer.session.watch.declare_dead(now);
+            }
             self.on_dead(now, at);
             let id = self.peer(at).map(|peer| peer.key.id);
             if let Some(id) = id {

@@ -342,7 +342,7 @@ impl<C: Crypto> Node<C> {
         let needed = match publication.qos.slow {
             SlowPolicy::DropOldest => u64::MAX,
             SlowPolicy::DropNewest | SlowPolicy::Block | SlowPolicy::Disconnect(_) => {
-                self.acked_by_all(stream)
+                self.needed_from(stream, false)
             }
         };
         let publication = self.publications.get_mut(&stream).ok_or(PublishError::Closed)?;

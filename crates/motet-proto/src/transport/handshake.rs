@@ -134,8 +134,6 @@ pub struct HalfOpen<H> {
     pub local: Option<IpAddr>,
     /// The suite.
     pub suite: u8,
-    /// Versions and suites that HS1 offered.
-    pub offered: (u16, [u8; 4]),
     /// Our answer, for copies of the HS1.
     pub hs2: Vec<u8>,
     /// Noise, after message 2.
