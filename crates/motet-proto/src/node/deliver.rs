@@ -250,7 +250,7 @@ impl<C: Crypto> Node<C> {
                 notify(sub, local.sub, &mut self.events);
             }
             while let Some(entry) = publication.log.get(local.next) {
-                if sub.qos.full == QueuePolicy::Block && sub.queue.is_full() {
+                if sub.qos.full == QueuePolicy::Block && !sub.queue.fits(entry.body.len()) {
                     sub.stalled = true;
                     break;
                 }
@@ -294,14 +294,20 @@ impl<C: Crypto> Node<C> {
     }
 }
 
-type Subscriptions = alloc::collections::BTreeMap<SubId, Subscription>;
+pub(super) type Subscriptions = alloc::collections::BTreeMap<SubId, Subscription>;
 
+/// Do all blocking subscriptions of a stream have room for what it delivers next?
 fn has_room(subs: &Subscriptions, incoming: &Incoming) -> bool {
+    fits(subs, incoming, incoming.reader.next_len().unwrap_or(0))
+}
+
+/// Do all blocking subscriptions of a stream have room for a message of `len` bytes?
+pub(super) fn fits(subs: &Subscriptions, incoming: &Incoming, len: usize) -> bool {
     incoming
         .subs
         .iter()
         .filter_map(|id| subs.get(id))
-        .all(|sub| sub.qos.full != QueuePolicy::Block || !sub.queue.is_full())
+        .all(|sub| sub.qos.full != QueuePolicy::Block || sub.queue.fits(len))
 }
 
 /// Bytes that all blocking subscriptions of a stream have room for.

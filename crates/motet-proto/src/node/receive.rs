@@ -1,7 +1,7 @@
 //! Datagrams → realm packets, handshakes, sessions → frames → streams.
 
 use super::Node;
-use super::deliver::budget;
+use super::deliver::{budget, fits};
 use super::peer::OutState;
 use crate::crypto::Crypto;
 use crate::events::{DownReason, Event, WriterState};
@@ -265,6 +265,7 @@ impl<C: Crypto> Node<C> {
                 let rtt = peer.session.rtt_view();
                 let outcome = if stream == 0 {
                     let control = &mut peer.control;
+                    control.ready = true;
                     control.cursor.on_nak(&control.log, now, &rtt, items)
                 } else {
                     let log = self.publications.get(&stream).map(|publication| &publication.log);
@@ -363,7 +364,7 @@ impl<C: Crypto> Node<C> {
             return;
         }
         let Some(incoming) = peer.ins.get_mut(&stream) else { return };
-        let open = !incoming.stalled;
+        let open = !incoming.stalled && fits(&self.subscriptions, incoming, body.len());
         let mut budget = budget(&mut self.pool, &mut peer.share);
         incoming.reader.set_rtt(rtt);
         let taken = incoming.reader.on_message(arrival, seq, t_us, body, open, &mut budget);

@@ -321,7 +321,7 @@ impl<C: Crypto> Node<C> {
         }
         for sub in self.subscriptions.values() {
             let max = sub.qos.queue_bytes.max(1_024);
-            if sub.queue.bytes() > max && sub.queue.len() > 1 {
+            if sub.queue.bytes() > max && sub.queue.messages() > 1 {
                 return Err(format!("O6: a queue of {} bytes, at most {max}", sub.queue.bytes()));
             }
         }

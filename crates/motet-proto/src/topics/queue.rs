@@ -145,9 +145,19 @@ impl Queue {
         self.limit.saturating_sub(self.bytes)
     }
 
+    /// A message of `len` bytes would be taken without dropping another (P-30).
+    pub fn fits(&self, len: usize) -> bool {
+        self.bytes == 0 || len.max(MESSAGE_COST_MIN) <= self.free()
+    }
+
     /// There is no room for even the smallest message.
     pub fn is_full(&self) -> bool {
         self.bytes > 0 && self.free() < MESSAGE_COST_MIN
+    }
+
+    /// Messages alone.
+    pub fn messages(&self) -> usize {
+        self.slots.len() - self.marks_behind
     }
 
     /// Messages and marks.

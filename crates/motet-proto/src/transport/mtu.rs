@@ -188,7 +188,9 @@ impl Mtud {
         } else if let Phase::Searching(s) = self.phase
             && s.high > cap
         {
-            let s = Search { high: cap, ..s };
+            // Below the maximum, so that the search halves: told exactly what is too big, trying the
+            // new maximum first would go down byte by byte.
+            let s = Search { high: cap.saturating_sub(1), ..s };
             if s.size > cap {
                 self.advance(now, Search { lost: 0, in_flight: None, ..s });
             } else {

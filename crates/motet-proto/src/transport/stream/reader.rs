@@ -422,6 +422,18 @@ impl<P: Pieces> Reader<P> {
         Some(Item::Missed { from, n: self.next - from - short, reason })
     }
 
+    /// Bytes of the message that [`Reader::take`] returns next; `None` if that is not a message.
+    pub fn next_len(&self) -> Option<usize> {
+        if let Some(item) = self.out.front() {
+            return match item {
+                Item::Message { body, .. } => Some(body.len()),
+                Item::Missed { .. } => None,
+            };
+        }
+        let (_, held) = self.slots.first_key_value()?;
+        Some(held.body.len())
+    }
+
     /// When [`Reader::naks`] has something, given how many packets the session has received.
     pub fn nak_deadline(&self, pkt: u64) -> Option<Time> {
         let holes = self.partials.values().filter_map(|partial| partial.holes.deadline(pkt));
