@@ -364,7 +364,9 @@ impl World {
             for to in 0..self.slots.len() {
                 let there = self.slots[to].host;
                 let find = |it: &&Iface| it.segment == out.segment;
-                let Some(into) = self.hosts[there].ifaces.iter().find(find).copied() else { continue };
+                let Some(into) = self.hosts[there].ifaces.iter().find(find).copied() else {
+                    continue;
+                };
                 let src = SocketAddr::from((out.addr, self.slots[from].port));
                 let via = Via::Group { iface: into.index, v6: false };
                 let dst = Some(transmit.dst.ip());
@@ -388,7 +390,10 @@ impl World {
         let Some(out) = self.hosts[host].source(to_iface.map(|it| it.segment)) else { return };
         let local = there == Some(host);
         if !local && bytes.len() + 28 > out.mtu as usize {
-            self.push(self.now, Ev::Host { slot: from, event: HostEvent::TooBig { dst, size: bytes.len() } });
+            self.push(
+                self.now,
+                Ev::Host { slot: from, event: HostEvent::TooBig { dst, size: bytes.len() } },
+            );
             return;
         }
         let own = if loopback(dst) { dst.ip() } else { IpAddr::V4(out.addr) };
@@ -399,10 +404,8 @@ impl World {
             ce: false,
             via: Via::Unicast,
         };
-        let to = self
-            .slots
-            .iter()
-            .position(|slot| Some(slot.host) == there && slot.port == dst.port());
+        let to =
+            self.slots.iter().position(|slot| Some(slot.host) == there && slot.port == dst.port());
         self.fly((from, to), dst, meta, bytes);
     }
 

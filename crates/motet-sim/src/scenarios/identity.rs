@@ -52,9 +52,7 @@ pub fn two_living_holders_of_a_name_are_both_told() {
     let second = net.endpoint("same");
     net.run_for(secs(5));
 
-    let newcomer = |is| {
-        move |event: &Event| matches!(event, Event::NameConflict { newcomer, .. } if *newcomer == is)
-    };
+    let newcomer = |is| move |event: &Event| matches!(event, Event::NameConflict { newcomer, .. } if *newcomer == is);
     assert!(net.said(first, newcomer(false)).is_some());
     assert!(net.said(second, newcomer(true)).is_some());
 }
