@@ -231,7 +231,10 @@ impl<C: Crypto> Node<C> {
             priority,
             ready: false,
             hot: false,
+            offered: log.first(),
+            behind: false,
         });
+        out.offered = log.first();
         if out.state != OutState::Suspended {
             out.state = OutState::Offered;
         }
@@ -312,6 +315,10 @@ impl<C: Crypto> Node<C> {
             topic: topic.clone(),
             reader: Reader::new(start, qos),
             subs: Vec::new(),
+            starts: Default::default(),
+            history_below: 0,
+            qos,
+            first_avail: open.first_avail,
             lag: LagClock::new(now, open.t_us, open.wall_us),
             lifespan: (open.lifespan_ms > 0).then(|| Duration::from_millis(open.lifespan_ms)),
             missed: 0,
@@ -321,6 +328,7 @@ impl<C: Crypto> Node<C> {
             suspended: false,
         });
         incoming.suspended = false;
+        incoming.first_avail = open.first_avail;
         incoming.lag.origin(now, open.t_us, open.wall_us);
         incoming.subs.clone_from(&subs);
         let free = free(&self.subscriptions, incoming);
@@ -351,6 +359,7 @@ impl<C: Crypto> Node<C> {
         let Some(out) = peer.outs.get_mut(&stream) else { return };
         let start = start.min(publication.log.next());
         out.cursor.restart(&publication.log, start, window.min(1 << 30));
+        out.behind = start < publication.log.first();
         let joined = out.state != OutState::Active;
         out.state = OutState::Active;
         let key = peer.key;
@@ -448,7 +457,10 @@ impl<C: Crypto> Node<C> {
         let lifespan =
             publication.qos.lifespan.map(|d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX));
         let history = publication.qos.history;
-        publication.log.trim(acked, history, now.micros(), lifespan);
+        if publication.log.trim(acked, history, now.micros(), lifespan) > 0 {
+            self.wake_readers(stream);
+        }
+        let Some(publication) = self.publications.get_mut(&stream) else { return };
         if publication.blocked.is_some()
             && publication.log.bytes() * 2 <= publication.qos.log_bytes as u64
         {
@@ -464,16 +476,37 @@ impl<C: Crypto> Node<C> {
         }
     }
 
+    /// Puts readers that a publication has something for on the lists of those to be served.
+    fn wake_readers(&mut self, stream: StreamId) {
+        let Some(publication) = self.publications.get(&stream) else { return };
+        for at in &publication.readers {
+            let Some(peer) = self.peers.get_mut(*at).and_then(Option::as_mut) else { continue };
+            let Some(out) = peer.outs.get(&stream) else { continue };
+            if out.state == OutState::Active && out.cursor.has_work(&publication.log) {
+                peer.make_ready(stream);
+                if !peer.queued {
+                    peer.queued = true;
+                    self.ready.push_back(*at);
+                }
+            }
+        }
+    }
+
     /// The first message that some live reader still needs.
     pub(super) fn acked_by_all(&self, stream: StreamId) -> u64 {
         let Some(publication) = self.publications.get(&stream) else { return 0 };
         let of_peer = |at: &usize| {
             let out = self.peers.get(*at)?.as_ref()?.outs.get(&stream)?;
-            (out.state == OutState::Active).then(|| out.cursor.acked())
+            match out.state {
+                OutState::Active => Some(out.cursor.acked()),
+                OutState::Offered => Some(out.offered),
+                OutState::Suspended | OutState::Rejected { .. } => None,
+            }
         };
         let peers = publication.readers.iter().filter_map(of_peer);
         let locals = publication.local.iter().map(|local| local.next);
-        peers.chain(locals).min().unwrap_or(publication.log.next()).min(publication.log.next())
+        let next = publication.log.next();
+        peers.chain(locals).min().map_or(next, |acked| acked.min(next))
     }
 
     /// Policy disconnect: the reader that has held the log full for too long goes.
@@ -508,7 +541,15 @@ impl<C: Crypto> Node<C> {
                     let log = &publication.log;
                     let cursor = Cursor::new(log, stream, log.next(), 0, true);
                     let state = OutState::Rejected { reason, version };
-                    let out = Outgoing { cursor, state, priority: 7, ready: false, hot: false };
+                    let out = Outgoing {
+                        cursor,
+                        state,
+                        priority: 7,
+                        ready: false,
+                        hot: false,
+                        offered: log.next(),
+                        behind: false,
+                    };
                     if let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) {
                         peer.outs.insert(stream, out);
                     }

@@ -108,11 +108,13 @@ impl<C: Crypto> Node<C> {
         let topic = incoming.topic.arc();
         let (seq, t_us, body) = match item {
             Item::Message { seq, t_us, body } => (seq, t_us, body),
-            Item::Missed { n, reason, .. } => {
+            Item::Missed { from, n, reason } => {
                 incoming.missed += n;
                 self.counters.messages_missed += n;
                 for id in &incoming.subs {
-                    if let Some(sub) = self.subscriptions.get_mut(id) {
+                    let start = incoming.start_of(*id).max(incoming.history_below).max(from);
+                    let n = (from + n).saturating_sub(start);
+                    if let Some(sub) = self.subscriptions.get_mut(id).filter(|_| n > 0) {
                         sub.queue.push_missed(writer, topic.clone(), n, reason);
                         notify(sub, *id, &mut self.events);
                     }
@@ -126,12 +128,12 @@ impl<C: Crypto> Node<C> {
             Ok(envelope) => body.len() - envelope.payload.len(),
             Err(_) => {
                 self.counters.malformed_records += 1;
-                self.missed(at, stream, 1, MissedReason::Refused);
+                self.missed(at, stream, seq, MissedReason::Refused);
                 return;
             }
         };
         if expired {
-            self.missed(at, stream, 1, MissedReason::Expired);
+            self.missed(at, stream, seq, MissedReason::Expired);
             return;
         }
         let received = Received {
@@ -145,7 +147,13 @@ impl<C: Crypto> Node<C> {
             payload_at,
         };
         let mut lagging = false;
+        if !incoming.starts.is_empty() && incoming.starts.values().all(|start| *start <= seq) {
+            incoming.starts.clear();
+        }
         for id in &incoming.subs {
+            if seq < incoming.start_of(*id) {
+                continue;
+            }
             let Some(sub) = self.subscriptions.get_mut(id) else { continue };
             if sub.qos.abort_after.is_some_and(|limit| lag.behind > limit) {
                 sub.queue.push_missed(writer, topic.clone(), 1, MissedReason::Lagging);
@@ -165,16 +173,19 @@ impl<C: Crypto> Node<C> {
         }
     }
 
-    fn missed(&mut self, at: usize, stream: StreamId, n: u64, reason: MissedReason) {
+    fn missed(&mut self, at: usize, stream: StreamId, seq: u64, reason: MissedReason) {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let writer = peer.key;
         let Some(incoming) = peer.ins.get_mut(&stream) else { return };
-        incoming.missed += n;
-        self.counters.messages_missed += n;
+        incoming.missed += 1;
+        self.counters.messages_missed += 1;
         let topic = incoming.topic.arc();
         for id in &incoming.subs {
+            if seq < incoming.start_of(*id) {
+                continue;
+            }
             if let Some(sub) = self.subscriptions.get_mut(id) {
-                sub.queue.push_missed(writer, topic.clone(), n, reason);
+                sub.queue.push_missed(writer, topic.clone(), 1, reason);
                 notify(sub, *id, &mut self.events);
             }
         }
@@ -250,7 +261,7 @@ impl<C: Crypto> Node<C> {
                 notify(sub, local.sub, &mut self.events);
             }
             while let Some(entry) = publication.log.get(local.next) {
-                if sub.qos.full == QueuePolicy::Block && !sub.queue.fits(entry.body.len()) {
+                if sub.qos.full == QueuePolicy::Block && sub.queue.is_full() {
                     sub.stalled = true;
                     break;
                 }
@@ -294,20 +305,15 @@ impl<C: Crypto> Node<C> {
     }
 }
 
-pub(super) type Subscriptions = alloc::collections::BTreeMap<SubId, Subscription>;
+type Subscriptions = alloc::collections::BTreeMap<SubId, Subscription>;
 
-/// Do all blocking subscriptions of a stream have room for what it delivers next?
-fn has_room(subs: &Subscriptions, incoming: &Incoming) -> bool {
-    fits(subs, incoming, incoming.reader.next_len().unwrap_or(0))
-}
-
-/// Do all blocking subscriptions of a stream have room for a message of `len` bytes?
-pub(super) fn fits(subs: &Subscriptions, incoming: &Incoming, len: usize) -> bool {
+/// Every subscription of a stream takes a message now.
+pub(super) fn has_room(subs: &Subscriptions, incoming: &Incoming) -> bool {
     incoming
         .subs
         .iter()
         .filter_map(|id| subs.get(id))
-        .all(|sub| sub.qos.full != QueuePolicy::Block || sub.queue.fits(len))
+        .all(|sub| sub.qos.full != QueuePolicy::Block || !sub.queue.is_full())
 }
 
 /// Bytes that all blocking subscriptions of a stream have room for.

@@ -92,6 +92,10 @@ pub(super) struct Outgoing {
     pub(super) priority: u8,
     pub(super) ready: bool,
     pub(super) hot: bool,
+    /// The first message that was offered: kept until the answer.
+    pub(super) offered: u64,
+    /// It came back after the log had moved past what it wants: it is told what it missed.
+    pub(super) behind: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,6 +114,12 @@ pub(super) struct Incoming {
     pub(super) topic: TopicName,
     pub(super) reader: Reader<Assembly>,
     pub(super) subs: Vec<SubId>,
+    /// Where subscriptions start that came when the stream was open already.
+    pub(super) starts: BTreeMap<SubId, u64>,
+    /// History below this was asked for again: what is gone of it is nobody's loss.
+    pub(super) history_below: u64,
+    pub(super) qos: ReadQos,
+    pub(super) first_avail: u64,
     pub(super) lag: LagClock,
     pub(super) lifespan: Option<core::time::Duration>,
     pub(super) missed: u64,
@@ -117,6 +127,13 @@ pub(super) struct Incoming {
     pub(super) hot: bool,
     pub(super) stalled: bool,
     pub(super) suspended: bool,
+}
+
+impl Incoming {
+    /// The first message that is for this subscription.
+    pub(super) fn start_of(&self, id: SubId) -> u64 {
+        self.starts.get(&id).copied().unwrap_or(0)
+    }
 }
 
 impl<A> Peer<A> {

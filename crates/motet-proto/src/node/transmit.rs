@@ -118,7 +118,7 @@ impl<C: Crypto> Desk<'_, C> {
     }
 
     /// A packet to an address that is being tried, or an answer to one.
-    fn path_packet(&mut self, peer: &mut Peer<C::Aead>, out: &mut Vec<u8>) -> Option<Transmit> {
+    fn path_packet(&self, peer: &mut Peer<C::Aead>, out: &mut Vec<u8>) -> Option<Transmit> {
         let session = &mut peer.session;
         let (dst, src, frame) = match session.responses.pop_front() {
             Some((dst, src, token)) => (dst, src, Frame::PathResponse(token)),
@@ -133,7 +133,7 @@ impl<C: Crypto> Desk<'_, C> {
         Some(Transmit { via: Via::Unicast, dst, src, len: out.len(), segment: out.len() })
     }
 
-    fn mtu_probe(&mut self, peer: &mut Peer<C::Aead>, out: &mut Vec<u8>) -> Option<Transmit> {
+    fn mtu_probe(&self, peer: &mut Peer<C::Aead>, out: &mut Vec<u8>) -> Option<Transmit> {
         let session = &mut peer.session;
         if session.established() + session.rtt.srtt() > self.now && !session.rtt.has_sample() {
             return None;
@@ -306,10 +306,7 @@ impl<C: Crypto> Desk<'_, C> {
         let low_first = peer.turn.is_multiple_of(LOW_SHARE);
         for class in 0..8 {
             let class = if low_first { 7 - class } else { class };
-            loop {
-                let Some(stream) = peer.ready.get(class).and_then(VecDeque::front).copied() else {
-                    break;
-                };
+            while let Some(stream) = peer.ready.get(class).and_then(VecDeque::front).copied() {
                 let done = self.fill_from(peer, stream, out, (base, limit));
                 let waits = !done;
                 if let Some(list) = peer.ready.get_mut(class) {
@@ -453,7 +450,7 @@ fn encode_piece(stream: StreamId, log: &Log, piece: Piece, out: &mut Vec<u8>) {
             Frame::Frag { stream, seq, t_us: entry.t_us, total, off, repair, body }.encode(out);
         }
         Piece::Gap { from, count, reason } => {
-            Frame::Gap { stream, from, count, reason }.encode(out)
+            Frame::Gap { stream, from, count, reason }.encode(out);
         }
     }
 }
