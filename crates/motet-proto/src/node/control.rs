@@ -182,7 +182,7 @@ impl<C: Crypto> Node<C> {
         self.rearm(at);
     }
 
-    /// Offers a publication to a peer that wants it and has not been asked.
+    /// Offers a publication to a peer that wants it and has not been asked (T-1).
     pub(super) fn match_up(&mut self, now: Time, at: usize, stream: StreamId) {
         let Some(publication) = self.publications.get(&stream) else { return };
         let Some(peer) = self.peers.get(at).and_then(Option::as_ref) else { return };
@@ -277,6 +277,7 @@ impl<C: Crypto> Node<C> {
                 });
             }
         }
+        // T-2, P-40
         let reason = match (subs.is_empty(), &misfit) {
             (true, Some(_)) => Some(RejectReason::TypeDiffers),
             (true, None) => Some(RejectReason::NoInterest),
@@ -509,7 +510,7 @@ impl<C: Crypto> Node<C> {
         peers.chain(locals).min().map_or(next, |acked| acked.min(next))
     }
 
-    /// Policy disconnect: the reader that has held the log full for too long goes.
+    /// Policy disconnect: the reader that has held the log full for too long goes (T-6).
     pub(super) fn evict_slowest(&mut self, now: Time, stream: StreamId) {
         let Some(publication) = self.publications.get_mut(&stream) else { return };
         let (SlowPolicy::Disconnect(after), Some(since)) =
@@ -635,7 +636,7 @@ impl<C: Crypto> Node<C> {
         self.realm.seal(header, &records)
     }
 
-    /// A peer's session died of silence: its streams wait for its return.
+    /// A peer's session died of silence: its streams wait for its return (T-5).
     pub(super) fn on_dead(&mut self, now: Time, at: usize) {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let (key, name) = (peer.key, peer.name.clone());

@@ -173,6 +173,7 @@ impl<C: Crypto> Node<C> {
         }
     }
 
+    /// What is not delivered leaves a mark and is counted (T-52).
     fn missed(&mut self, at: usize, stream: StreamId, seq: u64, reason: MissedReason) {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let writer = peer.key;
@@ -216,7 +217,7 @@ impl<C: Crypto> Node<C> {
         }
     }
 
-    /// Forgets a stream that we read.
+    /// Forgets a stream that we read; its reader frees what it held (F-6).
     pub(super) fn drop_incoming(&mut self, at: usize, stream: StreamId) -> Option<Incoming> {
         let peer = self.peers.get_mut(at).and_then(Option::as_mut)?;
         let mut incoming = peer.ins.remove(&stream)?;

@@ -48,12 +48,12 @@ impl<A: Aead> RealmKeys<A> {
             topics: derive(b"topics"),
             own: crypto.aead(Cipher::Aes256GcmSiv, &sender_key(crypto, &packets, own)),
             packets,
-            counter: u64::from(rng.u32()) << 32,
+            counter: u64::from(rng.u32()) << 32, // K-4
             senders: BTreeMap::new(),
         }
     }
 
-    /// The hash that stands for a topic in interests: only members can compute it.
+    /// The hash that stands for a topic in interests: only members can compute it (K-9).
     pub(super) fn topic_hash<C: Crypto>(&self, crypto: &C, topic: &str) -> u64 {
         self.hash(crypto, topic.as_bytes())
     }

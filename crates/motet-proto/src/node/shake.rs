@@ -253,7 +253,7 @@ impl<C: Crypto> Node<C> {
         }
     }
 
-    /// Survives restarts of an endpoint with a kept key.
+    /// Survives restarts of an endpoint with a kept key (K-10).
     fn reset_token(&self, index: u32) -> [u8; 16] {
         let key = self.crypto.private(b"reset");
         let mut token = [0; 16];
@@ -325,7 +325,7 @@ impl<C: Crypto> Node<C> {
         }
         let params = Params::decode(payload).ok()?;
         let id = super::endpoint_id(&self.crypto, &dial.noise.remote_key()?);
-        let bound = params.header == hs2.header()
+        let bound = params.header == hs2.header() // K-5, K-6
             && best(self.crypto.suites(), params.suites) == Some(hs2.suite);
         let wanted = dial.id.is_none_or(|wanted| wanted == id);
         (bound && wanted)
@@ -371,7 +371,7 @@ impl<C: Crypto> Node<C> {
             self.counters.handshakes_failed += 1;
             return;
         };
-        let bound = params.header == header
+        let bound = params.header == header // K-5, K-6, K-7
             && params.incarnation == half.key.incarnation
             && best(params.suites, self.crypto.suites()) == Some(half.suite)
             && (params.versions, params.suites) == half.offered;
@@ -431,7 +431,7 @@ impl<C: Crypto> Node<C> {
     ) -> Option<usize> {
         if let Some((at, peer)) = self.peer_by_id(key.id) {
             if peer.key.incarnation != key.incarnation {
-                // R1: only a completed handshake replaces an incarnation.
+                // Only a completed handshake replaces an incarnation (K-8).
                 self.free_peer(now, at, DownReason::Restarted);
             }
         } else if self.peers_held() >= self.cfg.sessions_max {
@@ -633,7 +633,8 @@ impl<C: Crypto> Node<C> {
         }
     }
 
-    /// A session packet for an index that we do not know, from an address where a member is known.
+    /// A session packet for an index that we do not know, from an address where a member is known
+    /// (S-50).
     pub(super) fn maybe_reset(&mut self, now: Time, meta: &RecvMeta, index: u32, len: usize) {
         let second = now.0 / 1_000_000_000;
         if self.resets.0 != second {

@@ -329,7 +329,7 @@ impl<C: Crypto> Node<C> {
         Ok(seq)
     }
 
-    /// Makes room for `bytes` in a log, as its policy says.
+    /// Makes room for `bytes` in a log, as its policy says (T-15).
     fn make_room(&mut self, now: Time, stream: StreamId, bytes: u64) -> Result<(), PublishError> {
         let fits = |publication: &Publication| {
             publication.log.is_empty()
@@ -594,7 +594,7 @@ impl<C: Crypto> Node<C> {
         self.leaving && self.outbox.is_empty() && self.discovery.is_closed()
     }
 
-    /// Ends a session: three copies of CLOSE, no answer awaited.
+    /// Ends a session: three copies of CLOSE, no answer awaited (S-51).
     pub(super) fn close_peer(&mut self, now: Time, at: usize, code: u64, reason: DownReason) {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         for _ in 0..3 {
