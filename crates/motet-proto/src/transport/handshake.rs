@@ -97,7 +97,10 @@ impl<H> Dial<H> {
 
     /// When [`poll`](Self::poll) or [`failed`](Self::failed) changes.
     pub fn deadline(&self) -> Time {
-        self.targets.iter().map(|target| target.at).min().unwrap_or(Time::ZERO)
+        let left = |target: &&Target| target.tries < RETRIES_MS.len();
+        let next = self.targets.iter().filter(left).map(|target| target.at).min();
+        let last = self.targets.iter().map(|target| target.at).max(); // all tried: then it fails
+        next.or(last).unwrap_or(Time::ZERO)
     }
 
     /// This address does not answer; the others go on at once.

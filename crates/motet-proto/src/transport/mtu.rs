@@ -188,7 +188,9 @@ impl Mtud {
         } else if let Phase::Searching(s) = self.phase
             && s.high > cap
         {
-            let s = Search { high: cap, ..s };
+            // Below the maximum, so that the search halves: told exactly what is too large, trying
+            // the new maximum first would go down byte by byte.
+            let s = Search { high: cap.saturating_sub(1), ..s };
             if s.size > cap {
                 self.advance(now, Search { lost: 0, in_flight: None, ..s });
             } else {
@@ -354,7 +356,7 @@ mod tests {
         let mut m = Mtud::new(1_200, 8_972);
         assert_eq!(m.poll_probe(NOW, true), Some(1_452));
         m.on_too_big(NOW, 1_452);
-        assert_eq!(m.poll_probe(NOW, true), Some(1_451));
+        assert_eq!(m.poll_probe(NOW, true), Some(1_325), "halfway down, not one byte");
         let mut m = Mtud::new(1_200, 8_972);
         settle(&mut m, NOW, 8_972);
         m.on_too_big(NOW, 8_972);
