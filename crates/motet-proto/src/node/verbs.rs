@@ -464,7 +464,7 @@ impl<C: Crypto> Node<C> {
                 if !typed || !sub.matches(&incoming.topic) || incoming.subs.contains(&id) {
                     continue;
                 }
-                let next = incoming.reader.next();
+                let next = incoming.reader.next().max(incoming.history_below);
                 let start = sub.start(incoming.first_avail, next);
                 for old in &incoming.subs {
                     let from = incoming.starts.entry(*old).or_insert(0);
