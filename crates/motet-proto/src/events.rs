@@ -112,6 +112,8 @@ pub enum Event {
         /// Its limit in bytes.
         limit: u64,
     },
+    /// All live readers of a publication have acknowledged everything published so far.
+    Flushed(PubId),
     /// Discovery has been quiet for 300 ms (or 1 s has passed since the start).
     Settled,
     /// A peer asks something; reply with [`Node::answer`](crate::Node::answer).

@@ -109,8 +109,13 @@ pub enum HostEvent {
     WallClock(u64),
     /// The kernel dropped so many more datagrams for want of buffer.
     RxDropped(u64),
-    /// A datagram to this address was larger than the path takes (EMSGSIZE).
-    TooBig(SocketAddr),
+    /// A datagram was larger than the path takes (EMSGSIZE).
+    TooBig {
+        /// Where it should have gone.
+        dst: SocketAddr,
+        /// Its size in bytes.
+        size: usize,
+    },
     /// The kernel says that this address cannot be reached.
     Unreachable(SocketAddr),
     /// The machine slept; timers fired late.

@@ -19,6 +19,7 @@ pub mod fragmentation;
 pub mod host;
 pub mod ids;
 pub mod node;
+pub mod planted;
 pub mod ranges;
 pub mod rng;
 pub mod time;

@@ -1,1 +1,34 @@
-//! Skeleton.
+//! # Sim: a network that can be repeated
+//!
+//! Many endpoints of the real core in one thread of virtual time. One seed names a whole run: the
+//! world, its faults and every datagram.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`world`] | time, hosts, endpoints, delivery |
+//! | [`links`], [`flight`] | what becomes of datagrams: models and rules |
+//! | [`null`] | a cipher that refuses as real ones do, and hides nothing |
+//! | [`oracle`] | what must hold, always and after quiet |
+//! | [`net`] | applications on top; what scenario tests are written with |
+//! | [`scenarios`] | one story per pitfall |
+//! | [`swarm`] | worlds drawn from seeds: hurt, heal, demand |
+//! | [`bulk`] | very many messages through a bad link |
+#![forbid(unsafe_code)]
+
+pub mod bulk;
+pub mod flight;
+pub mod host;
+pub mod links;
+pub mod net;
+pub mod null;
+pub mod oracle;
+pub mod scenarios;
+pub mod swarm;
+pub mod trace;
+pub mod world;
+
+pub use flight::{Flight, Verdict};
+pub use links::LinkModel;
+pub use net::{Ep, Net, Pub, Sub, ms};
+pub use oracle::{Oracle, Violation};
+pub use world::World;

@@ -6,8 +6,8 @@ use crate::events::{DownReason, Event};
 use crate::host::{Deadline, Via};
 use crate::ids::StreamId;
 use crate::time::Time;
-use crate::transport::liveness::Verdict;
 use crate::transport::handshake::HALF_OPEN_FOR;
+use crate::transport::liveness::Verdict;
 use alloc::vec::Vec;
 use core::time::Duration;
 

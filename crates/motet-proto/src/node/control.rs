@@ -6,7 +6,7 @@ use super::local::Subscription;
 use super::peer::{CONTROL_WINDOW, Incoming, OutState, Outgoing, Probe, STREAMS_MAX};
 use crate::config::SlowPolicy;
 use crate::crypto::Crypto;
-use crate::discovery::outbox::Action;
+use crate::discovery::Action;
 use crate::events::{DownReason, Event, WriterState};
 use crate::host::Via;
 use crate::ids::{EndpointId, EndpointKey, PubId, QueryId, QueryKey, StreamId, SubId};
@@ -17,6 +17,7 @@ use crate::transport::liveness::State;
 use crate::transport::stream::cursor::Cursor;
 use crate::transport::stream::reader::{ReadQos, Reader};
 use crate::transport::stream::{Item, Order};
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -158,7 +159,7 @@ impl<C: Crypto> Node<C> {
             Record::HistoryPull { id, .. } => {
                 let reason = RejectReason::NotHeld;
                 let interest_version = self.interest.version();
-                let detail = alloc::string::String::new();
+                let detail = String::new();
                 let reject = Record::Reject { stream: id, reason, interest_version, detail };
                 self.say(now, at, &reject);
             }
@@ -208,7 +209,9 @@ impl<C: Crypto> Node<C> {
             order: motet_wire::control::Order::Fifo,
             priority: qos.priority.min(7),
             history: u64::from(qos.history),
-            lifespan_ms: qos.lifespan.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0).max(1)),
+            lifespan_ms: qos
+                .lifespan
+                .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0).max(1)),
             max_message: self.cfg.max_message,
             type_tag: qos.type_tag.clone(),
             first_avail: publication.log.first(),
@@ -249,7 +252,9 @@ impl<C: Crypto> Node<C> {
         });
         let ours = |sub: &Subscription| sub.qos.type_tag.clone();
         let fits = |sub: &Subscription| {
-            sub.qos.type_tag.is_empty() || open.type_tag.is_empty() || sub.qos.type_tag == open.type_tag
+            sub.qos.type_tag.is_empty()
+                || open.type_tag.is_empty()
+                || sub.qos.type_tag == open.type_tag
         };
         let table = &self.subscriptions;
         let misfit = subs.iter().filter_map(|id| table.get(id)).find(|sub| !fits(sub)).map(ours);
@@ -279,7 +284,11 @@ impl<C: Crypto> Node<C> {
             self.counters.streams_rejected += 1;
             let detail = misfit.unwrap_or_default();
             let stream = u64::from(stream);
-            self.say(now, at, &Record::Reject { stream, reason, interest_version: version, detail });
+            self.say(
+                now,
+                at,
+                &Record::Reject { stream, reason, interest_version: version, detail },
+            );
             return;
         }
         self.accept(now, at, open, topic, subs);
@@ -290,7 +299,9 @@ impl<C: Crypto> Node<C> {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let key = peer.key;
         let resumed = peer.ins.contains_key(&stream);
-        let wish = |id: &SubId| self.subscriptions.get(id).map(|sub| sub.start(open.first_avail, open.next_seq));
+        let wish = |id: &SubId| {
+            self.subscriptions.get(id).map(|sub| sub.start(open.first_avail, open.next_seq))
+        };
         let start = subs.iter().filter_map(wish).min().unwrap_or(open.next_seq);
         let qos = ReadQos {
             reliable: open.class == Class::Reliable,
@@ -419,7 +430,8 @@ impl<C: Crypto> Node<C> {
     }
 
     pub(super) fn tell_joined(&mut self, stream: StreamId, reader: EndpointKey) {
-        let active = self.by_id.get(&reader.id).and_then(|at| self.peers.get(*at)).and_then(Option::as_ref);
+        let active =
+            self.by_id.get(&reader.id).and_then(|at| self.peers.get(*at)).and_then(Option::as_ref);
         let active = active.and_then(|peer| peer.outs.get(&stream));
         if active.is_some_and(|out| out.state == OutState::Active) {
             let publication = PubId(stream);
@@ -433,10 +445,13 @@ impl<C: Crypto> Node<C> {
         let acked = self.acked_by_all(stream);
         let unacked = self.unacked(PubId(stream));
         let Some(publication) = self.publications.get_mut(&stream) else { return };
-        let lifespan = publication.qos.lifespan.map(|d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX));
+        let lifespan =
+            publication.qos.lifespan.map(|d| u64::try_from(d.as_micros()).unwrap_or(u64::MAX));
         let history = publication.qos.history;
         publication.log.trim(acked, history, now.micros(), lifespan);
-        if publication.blocked.is_some() && publication.log.bytes() * 2 <= publication.qos.log_bytes as u64 {
+        if publication.blocked.is_some()
+            && publication.log.bytes() * 2 <= publication.qos.log_bytes as u64
+        {
             publication.blocked = None;
             self.events.push_back(Event::Writable(publication.id));
         }
@@ -458,13 +473,16 @@ impl<C: Crypto> Node<C> {
         };
         let peers = publication.readers.iter().filter_map(of_peer);
         let locals = publication.local.iter().map(|local| local.next);
-        peers.chain(locals).min().unwrap_or(publication.log.next()).min(publication.log.next())
+        let next = publication.log.next();
+        peers.chain(locals).min().map_or(next, |acked| acked.min(next))
     }
 
     /// Policy disconnect: the reader that has held the log full for too long goes.
     pub(super) fn evict_slowest(&mut self, now: Time, stream: StreamId) {
         let Some(publication) = self.publications.get_mut(&stream) else { return };
-        let (SlowPolicy::Disconnect(after), Some(since)) = (publication.qos.slow, publication.blocked) else {
+        let (SlowPolicy::Disconnect(after), Some(since)) =
+            (publication.qos.slow, publication.blocked)
+        else {
             return;
         };
         if now.since(since) < after {
@@ -474,9 +492,11 @@ impl<C: Crypto> Node<C> {
         let slowest = self.acked_by_all(stream);
         let Some(publication) = self.publications.get(&stream) else { return };
         let holds = |at: &&usize| {
-            self.peers.get(**at).and_then(Option::as_ref).and_then(|p| p.outs.get(&stream)).is_some_and(
-                |out| out.state == OutState::Active && out.cursor.acked() == slowest,
-            )
+            self.peers
+                .get(**at)
+                .and_then(Option::as_ref)
+                .and_then(|p| p.outs.get(&stream))
+                .is_some_and(|out| out.state == OutState::Active && out.cursor.acked() == slowest)
         };
         if let Some(at) = publication.readers.iter().find(holds).copied() {
             self.say(now, at, &Record::CloseStream { stream, code: stream_end::EVICTED });
@@ -584,8 +604,6 @@ impl<C: Crypto> Node<C> {
         for (stream, out) in &mut peer.outs {
             if out.state == OutState::Active {
                 left.push(*stream);
-            }
-            if matches!(out.state, OutState::Active | OutState::Offered) {
                 out.state = OutState::Suspended;
             }
         }
@@ -639,7 +657,12 @@ impl<C: Crypto> Node<C> {
             if !incoming.suspended || reason == DownReason::Restarted {
                 for subscription in incoming.subs {
                     let topic = incoming.topic.arc();
-                    self.events.push_back(Event::Writer { subscription, writer: key, topic, state });
+                    self.events.push_back(Event::Writer {
+                        subscription,
+                        writer: key,
+                        topic,
+                        state,
+                    });
                 }
             }
         }

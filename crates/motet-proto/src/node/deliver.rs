@@ -10,6 +10,7 @@ use crate::ids::{StreamId, SubId};
 use crate::time::Time;
 use crate::topics::queue::Pushed;
 use crate::transport::stream::{Budget, Item, Pool, Share};
+use alloc::vec::Vec;
 use motet_wire::control::Control as Record;
 use motet_wire::envelope::Envelope;
 
@@ -112,7 +113,7 @@ impl<C: Crypto> Node<C> {
                 self.counters.messages_missed += n;
                 for id in &incoming.subs {
                     if let Some(sub) = self.subscriptions.get_mut(id) {
-                        sub.queue.push_missed(writer, &topic, n, reason);
+                        sub.queue.push_missed(writer, topic.clone(), n, reason);
                         notify(sub, *id, &mut self.events);
                     }
                 }
@@ -147,12 +148,12 @@ impl<C: Crypto> Node<C> {
         for id in &incoming.subs {
             let Some(sub) = self.subscriptions.get_mut(id) else { continue };
             if sub.qos.abort_after.is_some_and(|limit| lag.behind > limit) {
-                sub.queue.push_missed(writer, &topic, 1, MissedReason::Lagging);
+                sub.queue.push_missed(writer, topic.clone(), 1, MissedReason::Lagging);
                 self.counters.messages_missed += 1;
                 lagging = true;
             } else if let Pushed::Refused(_) = sub.queue.push(received.clone()) {
                 // `has_room` looked before: only a message larger than the whole queue gets here.
-                sub.queue.push_missed(writer, &topic, 1, MissedReason::QueueFull);
+                sub.queue.push_missed(writer, topic.clone(), 1, MissedReason::QueueFull);
                 self.counters.messages_missed += 1;
             } else {
                 self.counters.messages_delivered += 1;
@@ -173,7 +174,7 @@ impl<C: Crypto> Node<C> {
         let topic = incoming.topic.arc();
         for id in &incoming.subs {
             if let Some(sub) = self.subscriptions.get_mut(id) {
-                sub.queue.push_missed(writer, &topic, n, reason);
+                sub.queue.push_missed(writer, topic.clone(), n, reason);
                 notify(sub, *id, &mut self.events);
             }
         }
@@ -187,10 +188,10 @@ impl<C: Crypto> Node<C> {
         let Some(incoming) = peer.ins.get_mut(&stream) else { return };
         let topic = incoming.topic.arc();
         let subs = &self.subscriptions;
-        let (stay, leave): (alloc::vec::Vec<SubId>, alloc::vec::Vec<SubId>) =
-            incoming.subs.iter().partition(|id| {
-                subs.get(id).is_none_or(|sub| sub.qos.abort_after.is_none())
-            });
+        let (stay, leave): (Vec<SubId>, Vec<SubId>) = incoming
+            .subs
+            .iter()
+            .partition(|id| subs.get(id).is_none_or(|sub| sub.qos.abort_after.is_none()));
         incoming.subs = stay;
         let empty = incoming.subs.is_empty();
         for subscription in leave {
@@ -216,7 +217,13 @@ impl<C: Crypto> Node<C> {
     }
 
     /// Leaves a stream that its writer broke.
-    pub(super) fn leave_stream(&mut self, now: Time, at: usize, stream: StreamId, state: WriterState) {
+    pub(super) fn leave_stream(
+        &mut self,
+        now: Time,
+        at: usize,
+        stream: StreamId,
+        state: WriterState,
+    ) {
         self.say(now, at, &Record::CloseStream { stream, code: stream_end::BROKEN });
         if let Some(incoming) = self.drop_incoming(at, stream)
             && let Some(peer) = self.peer(at)
@@ -237,7 +244,7 @@ impl<C: Crypto> Node<C> {
             let Some(sub) = self.subscriptions.get_mut(&local.sub) else { continue };
             if local.next < publication.log.first() {
                 let n = publication.log.first() - local.next;
-                sub.queue.push_missed(self.key, &topic, n, MissedReason::Evicted);
+                sub.queue.push_missed(self.key, topic.clone(), n, MissedReason::Evicted);
                 self.counters.messages_missed += n;
                 local.next = publication.log.first();
                 notify(sub, local.sub, &mut self.events);
@@ -250,7 +257,7 @@ impl<C: Crypto> Node<C> {
                 match entry.gone {
                     Some(reason) => {
                         let reason = crate::transport::stream::missed(reason);
-                        sub.queue.push_missed(self.key, &topic, 1, reason);
+                        sub.queue.push_missed(self.key, topic.clone(), 1, reason);
                         self.counters.messages_missed += 1;
                     }
                     None => {
@@ -279,7 +286,7 @@ impl<C: Crypto> Node<C> {
         let reads = |(stream, publication): (&StreamId, &super::local::Publication)| {
             publication.local.iter().any(|local| local.sub == id).then_some(*stream)
         };
-        let streams: alloc::vec::Vec<StreamId> = self.publications.iter().filter_map(reads).collect();
+        let streams: Vec<StreamId> = self.publications.iter().filter_map(reads).collect();
         for stream in streams {
             self.deliver_local(now, stream);
             self.on_acked(now, stream);
@@ -290,9 +297,11 @@ impl<C: Crypto> Node<C> {
 type Subscriptions = alloc::collections::BTreeMap<SubId, Subscription>;
 
 fn has_room(subs: &Subscriptions, incoming: &Incoming) -> bool {
-    incoming.subs.iter().filter_map(|id| subs.get(id)).all(|sub| {
-        sub.qos.full != QueuePolicy::Block || !sub.queue.is_full()
-    })
+    incoming
+        .subs
+        .iter()
+        .filter_map(|id| subs.get(id))
+        .all(|sub| sub.qos.full != QueuePolicy::Block || !sub.queue.is_full())
 }
 
 /// Bytes that all blocking subscriptions of a stream have room for.

@@ -97,6 +97,7 @@ pub struct Node<C: Crypto> {
     mtu_cap: u16,
     pool: Pool,
     resets: (u64, u32),
+    rejected: Vec<(u32, Time)>,
     leaving: bool,
 }
 
@@ -168,6 +169,7 @@ impl<C: Crypto> Node<C> {
             next_query: 1,
             mtu_cap: u16::MAX,
             resets: (0, 0),
+            rejected: Vec::new(),
             leaving: false,
         })
     }

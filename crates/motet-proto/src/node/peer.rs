@@ -1,5 +1,6 @@
 //! One peer: its session, its control streams, the streams to and from it.
 
+use crate::fragmentation::assembly::Assembly;
 use crate::ids::{EndpointKey, StreamId, SubId};
 use crate::time::Time;
 use crate::topics::interest::RemoteInterest;
@@ -8,13 +9,13 @@ use crate::topics::name::TopicName;
 use crate::transport::session::Session;
 use crate::transport::stream::cursor::Cursor;
 use crate::transport::stream::log::Log;
-use crate::transport::stream::Share;
-use crate::transport::stream::reader::Reader;
-use crate::fragmentation::assembly::Assembly;
+use crate::transport::stream::reader::{ReadQos, Reader};
+use crate::transport::stream::{Order, Share};
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use motet_wire::control::RejectReason;
+use motet_wire::frame::NakItem;
 
 /// Streams of one peer that we read, and that we write to it.
 pub(super) const STREAMS_MAX: usize = 131_072;
@@ -37,6 +38,8 @@ pub(super) struct Peer<A> {
     pub(super) hot_outs: Vec<StreamId>,
     pub(super) hot_ins: Vec<StreamId>,
     pub(super) share: Share,
+    /// What is to be asked for again; it leaves as packets take it.
+    pub(super) naks: VecDeque<(StreamId, NakItem)>,
     /// It stands in the node's list of those with something to send.
     pub(super) queued: bool,
     /// When the pacer lets the next packet go.
@@ -67,10 +70,11 @@ pub(super) struct Control {
 
 impl Control {
     pub(super) fn new() -> Self {
+        let log = Log::new(1);
         Self {
-            log: Log::new(1),
-            cursor: Cursor::new(1, CONTROL_WINDOW, true),
-            reader: Reader::control(),
+            cursor: Cursor::new(&log, 0, 1, CONTROL_WINDOW, true),
+            reader: Reader::new(1, CONTROL_QOS),
+            log,
             ready: false,
         }
     }
@@ -78,6 +82,9 @@ impl Control {
 
 /// What a peer may send on the control stream before it is read: it is read at once.
 pub(super) const CONTROL_WINDOW: u64 = 1 << 20;
+
+const CONTROL_QOS: ReadQos =
+    ReadQos { reliable: true, order: Order::Fifo, max_message: CONTROL_WINDOW };
 
 pub(super) struct Outgoing {
     pub(super) cursor: Cursor,
@@ -141,10 +148,5 @@ impl<A> Peer<A> {
             incoming.hot = true;
             self.hot_ins.push(stream);
         }
-    }
-
-    pub(super) fn active_outs(&self) -> impl Iterator<Item = (StreamId, &Outgoing)> {
-        let active = |(_, out): &(&StreamId, &Outgoing)| out.state == OutState::Active;
-        self.outs.iter().filter(active).map(|(stream, out)| (*stream, out))
     }
 }

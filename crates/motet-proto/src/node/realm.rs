@@ -34,7 +34,9 @@ impl<A: Aead> RealmKeys<A> {
         own: EndpointKey,
         rng: &mut Rng,
     ) -> Self {
-        let root = realm.secret.unwrap_or_else(|| crypto.hash(&[b"motet open realm", realm.name.as_bytes()]));
+        let root = realm
+            .secret
+            .unwrap_or_else(|| crypto.hash(&[b"motet open realm", realm.name.as_bytes()]));
         let name = realm.name.as_bytes();
         let derive = |label: &[u8]| crypto.derive(&root, &[label, name]);
         let [a, b, c, d, ..] = derive(b"realm id");
@@ -83,7 +85,9 @@ impl<A: Aead> RealmKeys<A> {
         datagram: &mut [u8],
     ) -> bool {
         let key = EndpointKey { id: header.id, incarnation: header.incarnation };
-        let Some((head, rest)) = datagram.split_at_mut_checked(RealmHeader::LEN) else { return false };
+        let Some((head, rest)) = datagram.split_at_mut_checked(RealmHeader::LEN) else {
+            return false;
+        };
         let Some((body, tag)) = rest.split_last_chunk_mut::<TAG_LEN>() else { return false };
         if let Some(aead) = self.senders.get(&key) {
             return aead.open(header.counter, head, body, tag);

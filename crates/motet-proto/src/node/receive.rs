@@ -54,7 +54,7 @@ impl<C: Crypto> Node<C> {
         match event {
             HostEvent::Interfaces(list) => {
                 let mtu = list.iter().filter(|i| !i.loopback).map(|i| i.mtu).min();
-                let payload = mtu.map_or(u32::from(u16::MAX), |mtu| mtu.saturating_sub(48).max(512));
+                let payload = mtu.map_or(0xffff, |mtu| mtu.saturating_sub(48).max(512));
                 self.mtu_cap = u16::try_from(payload).unwrap_or(u16::MAX);
                 self.discovery.on_interfaces(now, &list);
                 for at in 0..self.peers.len() {
@@ -67,12 +67,12 @@ impl<C: Crypto> Node<C> {
             }
             HostEvent::WallClock(ms) => self.wall.set(ms, now),
             HostEvent::RxDropped(n) => self.counters.kernel_drops += n,
-            HostEvent::TooBig(dst) => {
+            HostEvent::TooBig { dst, size } => {
+                let size = u16::try_from(size).unwrap_or(u16::MAX);
                 for at in 0..self.peers.len() {
                     if let Some(peer) = self.peer(at)
                         && peer.session.path.remote == dst
                     {
-                        let size = peer.session.mtu.current();
                         peer.session.mtu.on_too_big(now, size);
                         self.wake(at);
                     }
@@ -124,8 +124,15 @@ impl<C: Crypto> Node<C> {
             match record {
                 Ok(Realm::Beacon(beacon)) if !header.leaving => {
                     let counters = &mut self.counters;
-                    self.discovery
-                        .on_beacon(now, from, &beacon, meta, header.solicit, multicast, counters);
+                    self.discovery.on_beacon(
+                        now,
+                        from,
+                        &beacon,
+                        meta,
+                        header.solicit,
+                        multicast,
+                        counters,
+                    );
                 }
                 Ok(Realm::Interest(interest)) => {
                     if let Some((at, peer)) = self.peer_by_id(from.id)
@@ -164,7 +171,9 @@ impl<C: Crypto> Node<C> {
             return;
         };
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
-        let Some((head, rest)) = packet.split_first_chunk_mut::<{ DataHeader::LEN }>() else { return };
+        let Some((head, rest)) = packet.split_first_chunk_mut::<{ DataHeader::LEN }>() else {
+            return;
+        };
         let Some((body, tag)) = rest.split_last_chunk_mut::<TAG_LEN>() else { return };
         match peer.session.open(&self.crypto, now, &header, head, body, tag) {
             Opened::Fresh => {}
@@ -306,10 +315,10 @@ impl<C: Crypto> Node<C> {
             Frame::PathResponse(token) => {
                 if let Some(host_changed) = peer.session.path.on_response(token) {
                     self.counters.path_changes += 1;
-                    let base = self.cfg.mtu_base.min(self.mtu_cap).max(512);
-                    let max = if self.cfg.mtu_discovery { self.cfg.mtu_max } else { base };
                     if host_changed {
-                        peer.session.on_moved(now, (base, max.min(self.mtu_cap).max(base)));
+                        let base = self.cfg.mtu_base.min(self.mtu_cap).max(512);
+                        let max = if self.cfg.mtu_discovery { self.cfg.mtu_max } else { base };
+                        peer.session.on_moved((base, max.max(base)));
                     }
                 }
             }

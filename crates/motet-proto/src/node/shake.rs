@@ -8,13 +8,11 @@ use crate::host::{RecvMeta, Via};
 use crate::ids::{EndpointId, EndpointKey};
 use crate::time::Time;
 use crate::topics::interest::RemoteInterest;
-use crate::transport::handshake::{
-    Dial, EARLY_MAX, HALF_OPEN_FOR, HALF_OPEN_MAX, HalfOpen,
-};
+use crate::transport::handshake::{Dial, EARLY_MAX, HALF_OPEN_FOR, HALF_OPEN_MAX, HalfOpen};
 use crate::transport::keys::Keys;
 use crate::transport::liveness::State;
 use crate::transport::session::{Agreed, Session};
-use crate::transport::stream::reader::Budget;
+use crate::transport::stream::Share;
 use alloc::vec::Vec;
 use bytes::BytesMut;
 use core::net::SocketAddr;
@@ -25,6 +23,10 @@ use motet_wire::packet::{Cookie, RealmHeader, Reset, TAG_LEN, Vneg};
 
 /// Versions this build speaks, as a bitmap: version 1.
 const VERSIONS: u16 = 1 << 1;
+/// Handshakes completed within this time of each other were begun without knowing of each other.
+const SIMULTANEOUS: Duration = Duration::from_secs(3);
+/// A session that lost to another is known this long, so that its packets draw no RESET.
+const REJECTED_FOR: Duration = Duration::from_secs(10);
 /// Cookie secrets live this long.
 const COOKIE_AGE: Duration = Duration::from_secs(120);
 
@@ -37,9 +39,9 @@ impl<C: Crypto> Node<C> {
         if let Some(id) = id {
             let under_way = self.dials.values().any(|dial| dial.id == Some(id))
                 || self.half_open.values().any(|half| half.key.id == id);
-            let held = self.peer_by_id(id).is_some_and(|(_, peer)| {
-                !matches!(peer.session.watch.state(), State::Dead(_))
-            });
+            let held = self
+                .peer_by_id(id)
+                .is_some_and(|(_, peer)| !matches!(peer.session.watch.state(), State::Dead(_)));
             if under_way || held {
                 return;
             }
@@ -80,7 +82,8 @@ impl<C: Crypto> Node<C> {
         noise.write(&[], &mut message);
         let message: [u8; 48] = message.try_into().ok()?;
         hs1.message = &message;
-        let len = usize::from(self.mtu_cap.min(self.cfg.mtu_base)).clamp(Hs1::MIN_LEN, Hs1::PADDED_LEN);
+        let len =
+            usize::from(self.mtu_cap.min(self.cfg.mtu_base)).clamp(Hs1::MIN_LEN, Hs1::PADDED_LEN);
         let mut bytes = hs1.encode(len);
         let mac = self.crypto.mac(&self.realm.mac1, &[&bytes]);
         bytes.extend_from_slice(&mac[..16]);
@@ -96,16 +99,15 @@ impl<C: Crypto> Node<C> {
                 due.push((addr, dial.hs1.clone()));
             }
             if dial.failed(now) {
-                failed.push((dial.index, dial.id));
+                failed.push((dial.index, dial.id, dial.addrs()));
             }
         }
         for (dst, bytes) in due {
             self.push(Packet { via: Via::Unicast, dst, src: None, bytes });
         }
-        for (index, id) in failed {
+        for (index, id, addrs) in failed {
             self.dials.remove(&index);
-            self.counters.dials_failed += 1;
-            self.discovery.on_dial_failed(now, id);
+            self.discovery.on_dial_failed(now, id, &addrs, &mut self.counters);
         }
         self.half_open.retain(|_, half| now.since(half.since) < HALF_OPEN_FOR);
     }
@@ -118,13 +120,13 @@ impl<C: Crypto> Node<C> {
         };
         if hs1.realm_tag != self.realm.tag {
             self.counters.foreign_realm += 1;
-            self.discovery.neighbours_mut().on_foreign(now, meta.src.ip(), hs1.realm_tag);
+            self.discovery.on_foreign_realm(now, meta.src.ip(), hs1.realm_tag.to_le_bytes());
             return;
         }
         let mac = self.crypto.mac(&self.realm.mac1, &[Hs1::macced(datagram)]);
         if mac[..16] != hs1.mac1 {
             self.counters.wrong_key += 1; // S-3
-            self.discovery.neighbours_mut().on_wrong_key(now, meta.src.ip());
+            self.discovery.on_wrong_key(now, meta.src.ip());
             return;
         }
         if hs1.id == self.key.id {
@@ -135,10 +137,15 @@ impl<C: Crypto> Node<C> {
         }
         let mut ephemeral = [0; 32];
         ephemeral.copy_from_slice(&hs1.message[..32]);
-        let copy = self.half_open.values().find(|h| h.remote == hs1.index && h.ephemeral == ephemeral);
+        let copy =
+            self.half_open.values().find(|h| h.remote == hs1.index && h.ephemeral == ephemeral);
         if let Some(half) = copy {
-            let packet =
-                Packet { via: Via::Unicast, dst: half.addr, src: half.local, bytes: half.hs2.clone() };
+            let packet = Packet {
+                via: Via::Unicast,
+                dst: half.addr,
+                src: half.local,
+                bytes: half.hs2.clone(),
+            };
             if half.addr == meta.src {
                 self.push(packet); // S-5
             }
@@ -267,11 +274,18 @@ impl<C: Crypto> Node<C> {
         let mut payload = Vec::new();
         let Some((params, key)) = self.read_hs2(&mut dial, &hs2, &mut payload) else {
             self.counters.handshakes_failed += 1; // a broken Noise state cannot go on
-            self.discovery.on_dial_failed(now, dial.id);
+            self.discovery.on_dial_failed(now, dial.id, &dial.addrs(), &mut self.counters);
             return;
         };
         if key.id == self.key.id {
             return; // we dialled ourselves through a seed or a loopback greeting
+        }
+        let alive = self.peer_by_id(key.id).is_some_and(|(_, peer)| {
+            peer.key == key && !matches!(peer.session.watch.state(), State::Dead(_))
+        });
+        if dial.id.is_none() && alive {
+            dial.addrs().iter().for_each(|seed| self.discovery.on_seed_known(*seed, key.id));
+            return; // a seed that is a peer already
         }
         let own = self.params(now, dial.index, hs2.header().to_vec()).encode();
         let mut first = Vec::with_capacity(own.len() + 4);
@@ -311,12 +325,11 @@ impl<C: Crypto> Node<C> {
         }
         let params = Params::decode(payload).ok()?;
         let id = super::endpoint_id(&self.crypto, &dial.noise.remote_key()?);
-        let bound = params.header == hs2.header() && best(self.crypto.suites(), params.suites) == Some(hs2.suite);
+        let bound = params.header == hs2.header()
+            && best(self.crypto.suites(), params.suites) == Some(hs2.suite);
         let wanted = dial.id.is_none_or(|wanted| wanted == id);
-        (bound && wanted).then_some((
-            params.clone(),
-            EndpointKey { id, incarnation: params.incarnation },
-        ))
+        (bound && wanted)
+            .then_some((params.clone(), EndpointKey { id, incarnation: params.incarnation }))
     }
 
     /// HS3: the initiator proves itself.
@@ -400,8 +413,7 @@ impl<C: Crypto> Node<C> {
 
     fn path_mtu(&self, theirs: u16) -> (u16, u16) {
         let cap = if theirs == 0 { self.cfg.mtu_max } else { theirs.min(self.cfg.mtu_max) };
-        let cap = cap.min(self.mtu_cap);
-        let base = self.cfg.mtu_base.min(cap).max(512);
+        let base = self.cfg.mtu_base.min(cap).min(self.mtu_cap).max(512);
         (base, if self.cfg.mtu_discovery { cap.max(base) } else { base })
     }
 
@@ -426,6 +438,12 @@ impl<C: Crypto> Node<C> {
             self.counters.handshakes_limited += 1;
             return None;
         }
+        let by = if agreed.hs3.is_some() { self.key.id } else { key.id };
+        if self.superseded(now, key.id, by) {
+            self.rejected.retain(|(_, at)| now.since(*at) < REJECTED_FOR);
+            self.rejected.push((agreed.local, now));
+            return None;
+        }
         self.counters.sessions_opened += 1;
         self.dials.retain(|_, dial| dial.id != Some(key.id));
         let (addr, index) = (agreed.addr, agreed.local);
@@ -442,6 +460,18 @@ impl<C: Crypto> Node<C> {
         self.greet(now, at);
         self.run_discovery(now);
         Some(at)
+    }
+
+    /// Both sides completed a handshake at the same time: the one that the larger id began stays,
+    /// at both sides (S-6).
+    fn superseded(&self, now: Time, id: EndpointId, by: EndpointId) -> bool {
+        let held = self.by_id.get(&id).and_then(|at| self.peers.get(*at)).and_then(Option::as_ref);
+        held.is_some_and(|peer| {
+            let session = &peer.session;
+            let held_by = if session.initiator { self.key.id } else { id };
+            let fresh = now.since(session.established()) < SIMULTANEOUS;
+            fresh && held_by > by && !matches!(session.watch.state(), State::Dead(_))
+        })
     }
 
     fn add_peer(
@@ -465,7 +495,8 @@ impl<C: Crypto> Node<C> {
             ready: Default::default(),
             hot_outs: Vec::new(),
             hot_ins: Vec::new(),
-            budget: Budget::new(self.cfg.reassembly_bytes / 4),
+            share: Share::new(self.cfg.reassembly_bytes as u64 / 4),
+            naks: Default::default(),
             queued: false,
             send_at: Time::NEVER,
             deadline: Time::ZERO,
@@ -495,6 +526,7 @@ impl<C: Crypto> Node<C> {
         peer.control = Control::new();
         peer.interest = RemoteInterest::default();
         peer.interest_told = 0;
+        peer.ins.values_mut().for_each(|incoming| incoming.suspended = true);
         for out in peer.outs.values_mut() {
             if !matches!(out.state, OutState::Rejected { .. }) {
                 out.state = OutState::Suspended;
@@ -517,8 +549,7 @@ impl<C: Crypto> Node<C> {
             core::net::IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
             core::net::IpAddr::V6(ip) => ip.octets(),
         };
-        let mac =
-            self.crypto.mac(secret, &[&ip, &src.port().to_le_bytes(), &index.to_le_bytes()]);
+        let mac = self.crypto.mac(secret, &[&ip, &src.port().to_le_bytes(), &index.to_le_bytes()]);
         cookie.copy_from_slice(&mac[..16]);
         cookie
     }
@@ -609,7 +640,8 @@ impl<C: Crypto> Node<C> {
             self.resets = (second, 0);
         }
         let known = self.discovery.knows_address(meta.src.ip());
-        if len < 48 || self.resets.1 >= 10 || !known {
+        let rejected = self.rejected.iter().any(|(local, _)| *local == index);
+        if len < 48 || self.resets.1 >= 10 || !known || rejected {
             return;
         }
         self.resets.1 += 1;

@@ -16,12 +16,12 @@ use crate::transport::stream::log::Log;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use motet_wire::codec::put_vi;
-use motet_wire::frame::{Frame, GapReason, NakBuilder, put_msgs_header};
+use motet_wire::frame::{Frame, GapReason, NakBuilder, NakItem, put_msgs_header};
 
 /// Most bytes of one transmit.
 const BATCH_BYTES: usize = 64_000;
-/// A NAK frame is at most this large.
-const NAK_ROOM: usize = 320;
+/// What one more item may add to a NAK frame.
+const NAK_ITEM: usize = 32;
 /// A STATUS or HEARTBEAT frame is at most this large.
 const FEEDBACK_ROOM: usize = 40;
 /// Every so many packets the lowest class with something to send goes first.
@@ -42,7 +42,13 @@ impl<C: Crypto> Node<C> {
         if let Some(packet) = self.outbox.pop_front() {
             out.bytes.extend_from_slice(&packet.bytes);
             let len = packet.bytes.len();
-            return Some(Transmit { via: packet.via, dst: packet.dst, src: packet.src, len, segment: len });
+            return Some(Transmit {
+                via: packet.via,
+                dst: packet.dst,
+                src: packet.src,
+                len,
+                segment: len,
+            });
         }
         while let Some(at) = self.ready.front().copied() {
             let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else {
@@ -112,7 +118,7 @@ impl<C: Crypto> Desk<'_, C> {
     }
 
     /// A packet to an address that is being tried, or an answer to one.
-    fn path_packet(&mut self, peer: &mut Peer<C::Aead>, out: &mut Vec<u8>) -> Option<Transmit> {
+    fn path_packet(&self, peer: &mut Peer<C::Aead>, out: &mut Vec<u8>) -> Option<Transmit> {
         let session = &mut peer.session;
         let (dst, src, frame) = match session.responses.pop_front() {
             Some((dst, src, token)) => (dst, src, Frame::PathResponse(token)),
@@ -127,12 +133,13 @@ impl<C: Crypto> Desk<'_, C> {
         Some(Transmit { via: Via::Unicast, dst, src, len: out.len(), segment: out.len() })
     }
 
-    fn mtu_probe(&mut self, peer: &mut Peer<C::Aead>, out: &mut Vec<u8>) -> Option<Transmit> {
+    fn mtu_probe(&self, peer: &mut Peer<C::Aead>, out: &mut Vec<u8>) -> Option<Transmit> {
         let session = &mut peer.session;
         if session.established() + session.rtt.srtt() > self.now && !session.rtt.has_sample() {
             return None;
         }
-        let size = session.mtu.poll_probe(self.now, session.may_send(self.now).is_ok())?;
+        let room = session.may_send(self.now).is_ok();
+        let size = session.mtu.poll_probe(self.now, room)?;
         let start = session.begin(out);
         Frame::Ping.encode(out);
         let target = usize::from(size).saturating_sub(motet_wire::packet::TAG_LEN);
@@ -202,12 +209,14 @@ impl<C: Crypto> Desk<'_, C> {
         let limit = limit.saturating_sub(peer.session.acks.encoded_len_max());
         let reader = &mut peer.control.reader;
         reader.set_rtt(rtt);
-        if reader.status_deadline().is_some_and(|at| at <= now) && out.len() + FEEDBACK_ROOM <= limit {
+        if reader.status_deadline().is_some_and(|at| at <= now)
+            && out.len() + FEEDBACK_ROOM <= limit
+        {
             let status = reader.status(now, super::peer::CONTROL_WINDOW);
             encode_status(0, status, out);
         }
-        if reader.nak_deadline(pkt).is_some_and(|at| at <= now) && out.len() + NAK_ROOM <= limit {
-            self.counters.naks_sent += encode_naks(0, limit, out, |sink| reader.naks(now, pkt, sink));
+        if reader.nak_deadline(pkt).is_some_and(|at| at <= now) {
+            reader.naks(now, pkt, |item| peer.naks.push_back((0, item)));
         }
         let control = &mut peer.control;
         if out.len() + FEEDBACK_ROOM <= limit
@@ -229,25 +238,28 @@ impl<C: Crypto> Desk<'_, C> {
             let reader = &mut incoming.reader;
             let status_at = reader.status_deadline();
             let nak_at = reader.nak_deadline(pkt);
-            if nak_at.is_some_and(|at| at <= now) && out.len() + NAK_ROOM <= limit {
+            if nak_at.is_some_and(|at| at <= now) {
                 reader.set_rtt(rtt);
-                self.counters.naks_sent +=
-                    encode_naks(stream, limit, out, |sink| reader.naks(now, pkt, sink));
+                reader.naks(now, pkt, |item| peer.naks.push_back((stream, item)));
             }
             if status_at.is_some_and(|at| at <= now) && out.len() + FEEDBACK_ROOM <= limit {
                 let free = free(self.subscriptions, incoming);
                 encode_status(stream, incoming.reader.status(now, free), out);
             }
-            if incoming.reader.status_deadline().is_none() && incoming.reader.nak_deadline(pkt).is_none() {
+            if incoming.reader.status_deadline().is_none()
+                && incoming.reader.nak_deadline(pkt).is_none()
+            {
                 incoming.hot = false;
                 peer.hot_ins.swap_remove(i);
             } else {
                 i += 1;
             }
         }
+        self.counters.naks_sent += encode_naks(&mut peer.naks, limit, out);
         let mut i = 0;
         while let Some(stream) = peer.hot_outs.get(i).copied() {
-            let Some(log) = self.publications.get(&stream).map(|publication| &publication.log) else {
+            let Some(log) = self.publications.get(&stream).map(|publication| &publication.log)
+            else {
                 peer.hot_outs.swap_remove(i);
                 continue;
             };
@@ -277,9 +289,12 @@ impl<C: Crypto> Desk<'_, C> {
         let rtt = peer.session.rtt_view();
         if peer.control.ready {
             let Peer { control, .. } = peer;
-            while let Some(piece) =
-                control.cursor.next_piece(&control.log, self.now, &rtt, space(out, base, limit, false))
-            {
+            while let Some(piece) = control.cursor.next_piece(
+                &control.log,
+                self.now,
+                &rtt,
+                space(out, base, limit, false),
+            ) {
                 encode_piece(0, &control.log, piece, out);
             }
             control.ready = control.cursor.has_work(&control.log);
@@ -291,8 +306,7 @@ impl<C: Crypto> Desk<'_, C> {
         let low_first = peer.turn.is_multiple_of(LOW_SHARE);
         for class in 0..8 {
             let class = if low_first { 7 - class } else { class };
-            loop {
-                let Some(stream) = peer.ready.get(class).and_then(VecDeque::front).copied() else { break };
+            while let Some(stream) = peer.ready.get(class).and_then(VecDeque::front).copied() {
                 let done = self.fill_from(peer, stream, out, (base, limit));
                 let waits = !done;
                 if let Some(list) = peer.ready.get_mut(class) {
@@ -332,7 +346,9 @@ impl<C: Crypto> Desk<'_, C> {
         let (log, cursor) = (&publication.log, &mut outgoing.cursor);
         loop {
             let backlog = cursor.unsent(log) > room;
-            let Some(piece) = cursor.next_piece(log, self.now, &rtt, space(out, base, limit, backlog)) else {
+            let Some(piece) =
+                cursor.next_piece(log, self.now, &rtt, space(out, base, limit, backlog))
+            else {
                 break;
             };
             encode_piece(stream, log, piece, out);
@@ -340,7 +356,11 @@ impl<C: Crypto> Desk<'_, C> {
                 self.counters.messages_dropped += count;
                 if reason == GapReason::Evicted {
                     let publication = PubId(stream);
-                    self.events.push_back(Event::ReaderLagging { publication, reader, missed: count });
+                    self.events.push_back(Event::ReaderLagging {
+                        publication,
+                        reader,
+                        missed: count,
+                    });
                 }
             }
         }
@@ -376,35 +396,30 @@ fn encode_beat(stream: StreamId, beat: crate::transport::stream::cursor::Beat, o
     frame.encode(out);
 }
 
-/// Writes NAK frames for all that `each` names; returns how many. Items that do not fit are named
-/// again by the reader's next try.
-fn encode_naks(
-    stream: StreamId,
-    limit: usize,
-    out: &mut Vec<u8>,
-    each: impl FnOnce(&mut dyn FnMut(motet_wire::frame::NakItem)),
-) -> u64 {
-    use motet_wire::frame::NakItem;
+/// Writes NAK frames for as much of `naks` as fits; the rest waits for the next packet. Returns
+/// how many frames.
+fn encode_naks(naks: &mut VecDeque<(StreamId, NakItem)>, limit: usize, out: &mut Vec<u8>) -> u64 {
     let mut frames = 0;
-    let mut builder = NakBuilder::new();
-    let mut flush = |builder: &mut NakBuilder, out: &mut Vec<u8>| {
-        if !builder.is_empty() && out.len() + builder.encoded_len(stream) <= limit {
-            builder.encode(stream, false, out);
-            frames += 1;
+    while let Some((stream, _)) = naks.front().copied() {
+        let mut builder = NakBuilder::new();
+        while let Some((of, item)) = naks.front().copied() {
+            let pushed = of == stream
+                && out.len() + builder.encoded_len(stream) + NAK_ITEM <= limit
+                && match item {
+                    NakItem::Range { seq, count } => builder.push_range(seq, count),
+                    NakItem::Bytes { seq, off, len } => builder.push_bytes(seq, off, len),
+                };
+            if !pushed {
+                break;
+            }
+            naks.pop_front();
         }
-        *builder = NakBuilder::new();
-    };
-    each(&mut |item| {
-        let push = |builder: &mut NakBuilder| match item {
-            NakItem::Range { seq, count } => builder.push_range(seq, count),
-            NakItem::Bytes { seq, off, len } => builder.push_bytes(seq, off, len),
-        };
-        if !push(&mut builder) {
-            flush(&mut builder, out);
-            push(&mut builder);
+        if builder.is_empty() {
+            break;
         }
-    });
-    flush(&mut builder, out);
+        builder.encode(stream, false, out);
+        frames += 1;
+    }
     frames
 }
 
@@ -427,13 +442,15 @@ fn encode_piece(stream: StreamId, log: &Log, piece: Piece, out: &mut Vec<u8>) {
         Piece::Fragment { seq, off, len, total, repair } => {
             let Some(entry) = log.get(seq) else { return };
             let from = usize::try_from(off).unwrap_or(usize::MAX);
-            let Some(body) = entry.body.get(from..).and_then(|rest| rest.get(..usize::try_from(len).ok()?))
+            let Some(body) =
+                entry.body.get(from..).and_then(|rest| rest.get(..usize::try_from(len).ok()?))
             else {
                 return;
             };
             Frame::Frag { stream, seq, t_us: entry.t_us, total, off, repair, body }.encode(out);
         }
-        Piece::Gap { from, count, reason } => Frame::Gap { stream, from, count, reason }.encode(out),
+        Piece::Gap { from, count, reason } => {
+            Frame::Gap { stream, from, count, reason }.encode(out);
+        }
     }
 }
-

@@ -101,11 +101,15 @@ impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Full => f.write_str("a slow reader holds the log full"),
-            Self::Dropped => f.write_str("the log is full, so the message was dropped (policy drop-newest)"),
+            Self::Dropped => {
+                f.write_str("the log is full, so the message was dropped (policy drop-newest)")
+            }
             Self::TooLarge { size, max } => {
                 write!(f, "the message has {size} bytes, at most {max} are allowed")
             }
-            Self::Envelope => f.write_str("a key has at most 1,024 bytes, a message at most 64 headers"),
+            Self::Envelope => {
+                f.write_str("a key has at most 1,024 bytes, a message at most 64 headers")
+            }
             Self::Closed => f.write_str("the publication is closed"),
         }
     }
@@ -151,7 +155,12 @@ impl<C: Crypto> Node<C> {
     ///
     /// # Errors
     /// [`AdvertiseError`]; nothing changed then.
-    pub fn advertise(&mut self, now: Time, topic: &str, qos: PubQos) -> Result<PubId, AdvertiseError> {
+    pub fn advertise(
+        &mut self,
+        now: Time,
+        topic: &str,
+        qos: PubQos,
+    ) -> Result<PubId, AdvertiseError> {
         let topic = TopicName::parse(topic).map_err(AdvertiseError::Name)?;
         self.publish_on(now, topic, qos, None)
     }
@@ -250,14 +259,21 @@ impl<C: Crypto> Node<C> {
     ///
     /// # Errors
     /// [`PublishError`]; nothing was sent then.
-    pub fn publish(&mut self, now: Time, id: PubId, message: Message<'_>) -> Result<u64, PublishError> {
+    pub fn publish(
+        &mut self,
+        now: Time,
+        id: PubId,
+        message: Message<'_>,
+    ) -> Result<u64, PublishError> {
         let stream = id.0;
         let publication = self.publications.get_mut(&stream).ok_or(PublishError::Closed)?;
         if publication.closing.is_some() {
             return Err(PublishError::Closed);
         }
         let Message { key, headers, payload } = message;
-        if key.is_some_and(|key| key.len() > envelope::MAX_KEY) || headers.len() > envelope::MAX_HEADERS {
+        if key.is_some_and(|key| key.len() > envelope::MAX_KEY)
+            || headers.len() > envelope::MAX_HEADERS
+        {
             return Err(PublishError::Envelope);
         }
         let size = envelope::encoded_len(key, headers, payload.len());
@@ -315,7 +331,8 @@ impl<C: Crypto> Node<C> {
     /// Makes room for `bytes` in a log, as its policy says.
     fn make_room(&mut self, now: Time, stream: StreamId, bytes: u64) -> Result<(), PublishError> {
         let fits = |publication: &Publication| {
-            publication.log.is_empty() || publication.log.bytes() + bytes <= publication.qos.log_bytes as u64
+            publication.log.is_empty()
+                || publication.log.bytes() + bytes <= publication.qos.log_bytes as u64
         };
         let publication = self.publications.get(&stream).ok_or(PublishError::Closed)?;
         if fits(publication) {
@@ -378,7 +395,12 @@ impl<C: Crypto> Node<C> {
     ///
     /// # Errors
     /// [`SubscribeError`]; nothing changed then.
-    pub fn subscribe(&mut self, now: Time, filters: &[&str], qos: SubQos) -> Result<SubId, SubscribeError> {
+    pub fn subscribe(
+        &mut self,
+        now: Time,
+        filters: &[&str],
+        qos: SubQos,
+    ) -> Result<SubId, SubscribeError> {
         let parse = |text: &&str| TopicFilter::parse(text).map_err(SubscribeError::Filter);
         let filters = filters.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         if filters.is_empty() {
@@ -408,8 +430,14 @@ impl<C: Crypto> Node<C> {
             self.interest.set_history(true);
         }
         let queue = Queue::new(qos.queue_bytes.max(1_024), qos.full);
-        let sub =
-            Subscription { filters, qos, queue, notified: false, stalled: false, feeds: Vec::new() };
+        let sub = Subscription {
+            filters,
+            qos,
+            queue,
+            notified: false,
+            stalled: false,
+            feeds: Vec::new(),
+        };
         self.subscriptions.insert(id, sub);
         let streams: Vec<StreamId> = self.publications.keys().copied().collect();
         for stream in streams {
@@ -485,7 +513,13 @@ impl<C: Crypto> Node<C> {
     ///
     /// # Errors
     /// No session, or 64 questions are open.
-    pub fn query(&mut self, now: Time, to: EndpointId, what: u8, cursor: u64) -> Result<QueryId, QueryError> {
+    pub fn query(
+        &mut self,
+        now: Time,
+        to: EndpointId,
+        what: u8,
+        cursor: u64,
+    ) -> Result<QueryId, QueryError> {
         let id = self.next_query;
         let (at, peer) = self.peer_by_id(to).ok_or(QueryError::NotConnected)?;
         if peer.asked.len() >= 64 {

@@ -140,7 +140,7 @@ impl<C: Crypto> Node<C> {
     }
 
     /// Foreign realms and wrong keys heard of.
-    pub fn neighbours(&self) -> &crate::discovery::neighbours::Neighbours {
+    pub fn neighbours(&self) -> &crate::discovery::Neighbours {
         self.discovery.neighbours()
     }
 
@@ -215,7 +215,14 @@ impl<C: Crypto> Node<C> {
                 };
                 let acked = out.cursor.acked();
                 let unacked = next.saturating_sub(acked);
-                Some(ReaderView { key: peer.key, name: peer.name.clone(), state, acked, unacked, local: false })
+                Some(ReaderView {
+                    key: peer.key,
+                    name: peer.name.clone(),
+                    state,
+                    acked,
+                    unacked,
+                    local: false,
+                })
             });
             let local = publication.local.iter().map(move |local| ReaderView {
                 key: self.key,
@@ -307,7 +314,9 @@ impl<C: Crypto> Node<C> {
             let acked = self.acked_by_all(publication.stream());
             let strict = !matches!(publication.qos.slow, crate::SlowPolicy::DropOldest);
             if strict && publication.qos.reliable && acked < publication.log.first() {
-                return Err(format!("O4: message {acked} was freed before all live readers had it"));
+                return Err(format!(
+                    "O4: message {acked} was freed before all live readers had it"
+                ));
             }
         }
         for sub in self.subscriptions.values() {

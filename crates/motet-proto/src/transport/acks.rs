@@ -189,3 +189,110 @@ fn vi_len(v: u64) -> usize {
         _ => 8,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use motet_wire::frame::Frame;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ASKS: Asks = Asks { eliciting: true, ce: false, urgent: false };
+    const SRTT: Duration = Duration::from_millis(12);
+
+    /// After the first 16 packets, all acknowledged; the next number is 16.
+    fn warm() -> Acks {
+        let mut acks = Acks::new();
+        for pn in 0..16 {
+            acks.on_packet(Time(pn), pn, ASKS, SRTT);
+            assert!(acks.due(Time(pn)), "one of the first 16");
+            acks.write(Time(pn), &mut Vec::new());
+            assert!(!acks.pending() && acks.deadline().is_none());
+        }
+        acks
+    }
+
+    #[test]
+    fn the_tenth_packet_makes_an_ack_due() {
+        let mut acks = warm();
+        for pn in 16..25 {
+            acks.on_packet(Time(100), pn, ASKS, SRTT);
+            assert!(!acks.due(Time(100)) && acks.pending());
+        }
+        acks.on_packet(Time(100), 25, ASKS, SRTT);
+        assert!(acks.due(Time(100)));
+    }
+
+    #[test]
+    fn the_timer_is_a_quarter_of_srtt_within_1_and_5_ms() {
+        for (srtt_us, wait_us) in [(50, 1_000), (12_000, 3_000), (600_000, 5_000)] {
+            let mut acks = warm();
+            acks.on_packet(Time(100), 16, ASKS, Duration::from_micros(srtt_us));
+            acks.on_packet(Time(900), 17, ASKS, Duration::from_micros(srtt_us));
+            assert_eq!(
+                acks.deadline(),
+                Some(Time(100 + wait_us * 1_000)),
+                "from the first of them"
+            );
+        }
+    }
+
+    #[test]
+    fn gaps_marks_and_pings_make_an_ack_due_at_once() {
+        for (pn, asks) in
+            [(17, ASKS), (16, Asks { ce: true, ..ASKS }), (16, Asks { urgent: true, ..ASKS })]
+        {
+            let mut acks = warm();
+            acks.on_packet(Time(100), pn, asks, SRTT);
+            assert!(acks.due(Time(100)), "{pn} {asks:?}");
+        }
+    }
+
+    #[test]
+    fn acks_are_not_acknowledged() {
+        let mut acks = warm();
+        acks.on_packet(Time(100), 20, Asks::default(), SRTT);
+        assert!(!acks.pending() && acks.deadline().is_none());
+        assert_eq!(acks.largest(), Some(20), "but reported with the next one");
+    }
+
+    #[test]
+    fn marks_and_delay_are_reported() {
+        let mut acks = warm();
+        acks.on_packet(Time(1_000), 16, Asks { ce: true, ..ASKS }, SRTT);
+        let mut out = Vec::new();
+        acks.write(Time(43_000), &mut out);
+        let Some(Ok(Frame::Ack(ack))) = motet_wire::frame::Frames::new(&out).next() else {
+            panic!("no ACK")
+        };
+        assert_eq!((ack.largest, ack.delay_us, ack.ce), (16, 42, Some(1)));
+        assert_eq!(ack.ranges().collect::<Vec<_>>(), [0..=16]);
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_name_the_newest_of_what_arrived(pns in prop::collection::vec(0u64..300, 1..300)) {
+            let (mut acks, mut model) = (Acks::new(), BTreeSet::new());
+            for pn in pns {
+                acks.on_packet(Time(1), pn, ASKS, SRTT);
+                model.insert(pn);
+                let ranges: Vec<_> = acks.ranges().collect();
+                prop_assert!(ranges.len() <= 33);
+                prop_assert!(ranges.windows(2).all(|w| w[1].1 + 1 < w[0].0));
+                let named: BTreeSet<u64> = ranges.iter().flat_map(|&(lo, hi)| lo..=hi).collect();
+                // Once ranges were forgotten, what is named is all that is known from there on,
+                // except holes whose low neighbours were forgotten.
+                prop_assert!(named.is_subset(&model));
+                if ranges.len() < 30 && model.len() < 33 {
+                    prop_assert_eq!(&named, &model);
+                }
+                prop_assert_eq!(acks.largest(), model.last().copied());
+                let (most, mut out) = (acks.encoded_len_max(), Vec::new());
+                acks.write(Time(u64::MAX), &mut out);
+                prop_assert!(out.len() <= most, "{} > {}", out.len(), most);
+            }
+        }
+    }
+}

@@ -43,7 +43,15 @@ impl<A: Aead> Keys<A> {
         let first = |key| Phase { number: 0, key, aead: crypto.aead(cipher, &key) };
         let receiving = first(receiving);
         let next = following(crypto, cipher, &receiving);
-        Self { cipher, sending: first(sending), sent: 0, since: now, receiving, next, previous: None }
+        Self {
+            cipher,
+            sending: first(sending),
+            sent: 0,
+            since: now,
+            receiving,
+            next,
+            previous: None,
+        }
     }
 
     /// The phase that packets are sealed in now.

@@ -81,7 +81,13 @@ impl Watch {
     }
 
     /// Looks at the clock.
-    pub fn on_time(&mut self, now: Time, profile: Liveness, rto: Duration, resume: Duration) -> Verdict {
+    pub fn on_time(
+        &mut self,
+        now: Time,
+        profile: Liveness,
+        rto: Duration,
+        resume: Duration,
+    ) -> Verdict {
         if self.deadline(profile, rto, resume) > now {
             return Verdict::Fine;
         }

@@ -250,3 +250,125 @@ impl Mtud {
 fn saturated(size: u32) -> u16 {
     u16::try_from(size).unwrap_or(u16::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Time = Time(7);
+
+    /// Probes until settled, over a path that takes `limit`; the sizes probed.
+    fn settle(m: &mut Mtud, now: Time, limit: u16) -> Vec<u16> {
+        let mut sizes = Vec::new();
+        while let Some(size) = m.poll_probe(now, true) {
+            let pn = sizes.len() as u64;
+            m.probe_sent(pn, size);
+            assert_eq!(m.poll_probe(now, true), None, "one at a time");
+            sizes.push(size);
+            assert!(sizes.len() < 100);
+            if size <= limit {
+                assert!(m.on_acked(now, pn, size));
+            } else {
+                m.on_probe_lost(now, pn);
+            }
+        }
+        sizes
+    }
+
+    #[test]
+    fn common_sizes_are_tried_first() {
+        for (max, limit, probed, found) in [
+            (1_472, 1_472, vec![1_452, 1_472], 1_472),
+            (1_472, 1_452, vec![1_452, 1_472, 1_472, 1_472], 1_452),
+            (8_972, 9_000, vec![1_452, 1_472, 8_952, 8_972], 8_972),
+            (65_507, 65_507, vec![1_452, 1_472, 8_952, 8_972, 65_000, 65_507], 65_507),
+            (1_400, 1_400, vec![1_400], 1_400),
+            (1_200, 1_200, vec![], 1_200),
+        ] {
+            let mut m = Mtud::new(1_200, max);
+            assert_eq!(settle(&mut m, NOW, limit), probed, "{max} {limit}");
+            assert_eq!(m.current(), found);
+            assert_eq!(m.deadline().is_some(), found < max);
+        }
+    }
+
+    #[test]
+    fn every_limit_is_found_within_the_resolution() {
+        for limit in (1_200..65_507).step_by(611) {
+            let mut m = Mtud::new(1_200, 65_507);
+            settle(&mut m, NOW, limit);
+            assert!(m.current() <= limit && limit - m.current() < RESOLUTION, "{limit}: {m:?}");
+        }
+    }
+
+    #[test]
+    fn a_search_that_fell_short_is_repeated_after_600_s() {
+        let mut m = Mtud::new(1_200, 1_472);
+        settle(&mut m, NOW, 1_300);
+        assert_eq!(m.deadline(), Some(NOW + RAISE_AFTER));
+        assert_eq!(settle(&mut m, NOW + RAISE_AFTER, 1_472).last(), Some(&1_472));
+        assert_eq!((m.current(), m.deadline()), (1_472, None));
+    }
+
+    #[test]
+    fn a_full_window_delays_the_probe() {
+        let mut m = Mtud::new(1_200, 1_472);
+        assert_eq!(m.poll_probe(NOW, false), None);
+        assert_eq!(m.poll_probe(NOW, true), Some(1_452));
+    }
+
+    #[test]
+    fn three_bursts_of_large_packets_are_a_black_hole() {
+        let mut m = Mtud::new(1_200, 1_472);
+        settle(&mut m, NOW, 1_472);
+        assert!(!m.on_lost(NOW, 1_472) && !m.on_lost(NOW, 1_400));
+        m.on_acked(NOW, 90, 1_200);
+        assert!(m.on_lost(NOW, 1_472), "small arrivals prove nothing");
+        assert_eq!((m.current(), m.poll_probe(NOW, true)), (1_200, None));
+        assert_eq!(m.deadline(), Some(NOW + COOLDOWN));
+        assert_eq!(m.poll_probe(NOW + COOLDOWN, true), Some(1_452));
+    }
+
+    #[test]
+    fn arrivals_of_the_size_and_losses_of_small_packets_are_not_a_black_hole() {
+        let mut m = Mtud::new(1_200, 1_472);
+        settle(&mut m, NOW, 1_472);
+        for pn in 0..20 {
+            assert!(!m.on_lost(NOW, 1_400) && !m.on_lost(NOW, 1_200));
+            m.on_acked(NOW, 100 + pn, 1_400);
+        }
+        let both = Outcome {
+            lost_packets: 1,
+            smallest_lost_size: 1_472,
+            largest_acked_size: 1_472,
+            ..Outcome::default()
+        };
+        for _ in 0..20 {
+            assert!(!m.on_outcome(NOW, &both));
+        }
+        assert_eq!(m.current(), 1_472);
+    }
+
+    #[test]
+    fn a_size_that_the_host_refuses_is_not_tried_again() {
+        let mut m = Mtud::new(1_200, 8_972);
+        assert_eq!(m.poll_probe(NOW, true), Some(1_452));
+        m.on_too_big(NOW, 1_452);
+        assert_eq!(m.poll_probe(NOW, true), Some(1_451));
+        let mut m = Mtud::new(1_200, 8_972);
+        settle(&mut m, NOW, 8_972);
+        m.on_too_big(NOW, 8_972);
+        assert_eq!(m.current(), 1_200);
+        assert!(settle(&mut m, NOW, 1_472).iter().all(|&s| s < 8_972));
+        m.on_too_big(NOW, 300);
+        assert_eq!(m.current(), LEAST);
+    }
+
+    #[test]
+    fn a_new_path_starts_over() {
+        let mut m = Mtud::new(1_200, 1_472);
+        settle(&mut m, NOW, 1_472);
+        m.reset(1_200, 8_972);
+        assert_eq!((m.current(), m.poll_probe(NOW, true)), (1_200, Some(1_452)));
+    }
+}

@@ -28,16 +28,10 @@ pub struct Pacer {
     filled_at: Time,
 }
 
-impl Default for Pacer {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Pacer {
     /// A full bucket.
-    pub fn new() -> Self {
-        Self { tokens: u64::MAX, filled_at: Time::ZERO }
+    pub fn new(now: Time) -> Self {
+        Self { tokens: u64::MAX, filled_at: now }
     }
 
     /// `None`: `bytes` may leave now. Else the time to ask again: the bucket is half full then, so
@@ -75,5 +69,61 @@ impl Pacer {
     /// `bytes` left.
     pub fn on_sent(&mut self, bytes: u64) {
         self.tokens = self.tokens.saturating_sub(bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RTT: Duration = Duration::from_millis(20);
+
+    fn burst(p: &mut Pacer, now: Time, cwnd: u64) -> (u64, Option<Time>) {
+        let mut sent = 0;
+        loop {
+            match p.delay(now, RTT, cwnd, 1_000, 1_000) {
+                None if sent < 10_000 => p.on_sent(1_000),
+                at => return (sent, at),
+            }
+            sent += 1;
+        }
+    }
+
+    #[test]
+    fn bursts_are_ten_packets_or_2_ms_of_rate() {
+        assert_eq!(burst(&mut Pacer::new(Time::ZERO), Time(1), 40_000).0, 10);
+        // 1.25 · 1 MB / 20 ms = 62,500 B/ms
+        assert_eq!(burst(&mut Pacer::new(Time::ZERO), Time(1), 1_000_000).0, 125);
+    }
+
+    #[test]
+    fn the_rate_is_five_quarters_of_a_window_per_round_trip() {
+        let (mut p, mut now, mut sent) = (Pacer::new(Time::ZERO), Time(1), 0);
+        burst(&mut p, now, 1_000_000);
+        while now < Time(200_000_001) {
+            let (packets, at) = burst(&mut p, now, 1_000_000);
+            sent += packets;
+            now = at.unwrap();
+        }
+        assert!((12_400..=12_650).contains(&sent), "{sent} packets in ten round trips");
+    }
+
+    #[test]
+    fn near_paths_are_not_paced() {
+        let mut p = Pacer::new(Time::ZERO);
+        for _ in 0..1_000 {
+            assert_eq!(p.delay(Time(1), Duration::from_micros(999), 2_000, 1_000, 1_000), None);
+            p.on_sent(1_000);
+        }
+    }
+
+    #[test]
+    fn extremes_neither_overflow_nor_stall() {
+        let mut p = Pacer::new(Time::ZERO);
+        for (rtt, cwnd) in [(RTT, 0), (RTT, u64::MAX), (Duration::from_secs(1 << 30), 1)] {
+            p.on_sent(u64::MAX);
+            let at = p.delay(Time(5), rtt, cwnd, u16::MAX, 70_000);
+            assert!(at.is_none_or(|at| at > Time(5)));
+        }
     }
 }

@@ -71,3 +71,50 @@ impl Window {
 fn place(pn: u64) -> (usize, u64) {
     ((pn / 64 % WORDS as u64) as usize, 1 << (pn % 64))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_window_reaches_exactly_8192_numbers_back() {
+        let mut w = Window::new();
+        w.mark(WINDOW + 100);
+        assert!(w.check(101) && !w.check(100));
+        assert!(!w.check(WINDOW + 100) && w.check(u64::MAX));
+        w.mark(u64::MAX);
+        assert!(!w.check(u64::MAX) && w.check(u64::MAX - 1) && !w.check(WINDOW + 100));
+    }
+
+    #[test]
+    fn the_bitmap_waits_for_the_first_packet() {
+        assert!(Window::new().seen.is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn a_number_is_taken_once(
+            start in 0u64..20_000,
+            steps in prop::collection::vec((-9_000i64..1_000, prop::bool::weighted(0.02)), 1..400),
+        ) {
+            let (mut w, mut model, mut largest) = (Window::new(), BTreeSet::new(), start);
+            for (step, leap) in steps {
+                let step = if leap { step * 50 } else { step };
+                let pn = largest.saturating_add_signed(step);
+                let first = model.is_empty();
+                let fresh = first || pn > largest || (largest - pn < WINDOW && !model.contains(&pn));
+                prop_assert_eq!(w.check(pn), fresh, "{} with largest {}", pn, largest);
+                w.mark(pn);
+                if fresh {
+                    model.insert(pn);
+                    largest = if first { pn } else { largest.max(pn) };
+                }
+                prop_assert!(!w.check(pn));
+            }
+        }
+    }
+}

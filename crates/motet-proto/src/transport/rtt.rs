@@ -112,3 +112,57 @@ impl Rtt {
         (self.srtt.max(self.latest).saturating_mul(9) / 8).max(GRANULARITY)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn the_first_sample_replaces_the_assumption() {
+        let mut rtt = Rtt::new();
+        assert_eq!((rtt.srtt(), rtt.has_sample()), (INITIAL, false));
+        rtt.update(ms(8), ms(4));
+        assert_eq!((rtt.srtt(), rtt.var(), rtt.min()), (ms(8), ms(4), ms(8)));
+        assert!(rtt.has_sample());
+    }
+
+    #[test]
+    fn later_samples_are_smoothed_without_the_peers_delay() {
+        let mut rtt = Rtt::new();
+        rtt.update(ms(8), ms(0));
+        rtt.update(ms(20), ms(4));
+        assert_eq!(rtt.srtt(), ms(9)); // 7/8 · 8 + 1/8 · 16
+        assert_eq!(rtt.var(), ms(5)); // 3/4 · 4 + 1/4 · 8
+        assert_eq!((rtt.min(), rtt.latest()), (ms(8), ms(20)));
+    }
+
+    #[test]
+    fn a_claimed_delay_counts_5_ms_at_most_and_never_undercuts_the_minimum() {
+        let mut rtt = Rtt::new();
+        rtt.update(ms(8), ms(0));
+        rtt.update(ms(16), ms(1_000));
+        assert_eq!(rtt.srtt(), (ms(56) + ms(11)) / 8);
+        let mut rtt = Rtt::new();
+        rtt.update(ms(8), ms(0));
+        rtt.update(ms(10), ms(5));
+        assert_eq!(rtt.srtt(), (ms(56) + ms(10)) / 8);
+    }
+
+    #[test]
+    fn timeouts_follow_the_round_trip_and_have_floors() {
+        let mut rtt = Rtt::new();
+        rtt.update(ms(100), ms(0));
+        assert_eq!(rtt.pto(ms(5)), ms(305));
+        assert_eq!(rtt.rto(), ms(300));
+        assert_eq!(rtt.loss_delay(), Duration::from_micros(112_500));
+        let mut near = Rtt::new();
+        near.update(Duration::from_micros(50), ms(0));
+        assert_eq!(near.rto(), MIN_RTO);
+        assert_eq!(near.loss_delay(), GRANULARITY);
+        assert_eq!(near.pto(ms(0)), Duration::from_micros(1_050));
+    }
+}

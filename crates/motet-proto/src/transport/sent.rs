@@ -19,6 +19,8 @@ use alloc::collections::VecDeque;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 
+use motet_wire::frame::Ack;
+
 use super::rtt::{MAX_ACK_DELAY, Rtt};
 use crate::time::Time;
 
@@ -51,15 +53,6 @@ struct Packet {
     state: State,
 }
 
-/// How much is neither acknowledged nor lost.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct InFlight {
-    /// Bytes of UDP payload.
-    pub bytes: u64,
-    /// Packets.
-    pub packets: u64,
-}
-
 /// What an ACK or the passing of time settled.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Outcome {
@@ -76,7 +69,7 @@ pub struct Outcome {
     /// Packets lost, probes excluded.
     pub lost_packets: u64,
     /// When the newest lost packet left; `None` if nothing was lost.
-    pub newest_lost_sent_at: Option<Time>,
+    pub largest_lost_sent_at: Option<Time>,
     /// The smallest packet among the lost, bytes; 0 if none.
     pub smallest_lost_size: u32,
     /// Nothing arrived for so long that the window should start over.
@@ -98,7 +91,8 @@ pub struct Sent {
     /// The number of the ring's first packet.
     base: u64,
     largest_acked: Option<u64>,
-    in_flight: InFlight,
+    bytes: u64,
+    packets: u64,
     last_eliciting: Time,
     loss_deadline: Option<Time>,
     first_sample_at: Option<Time>,
@@ -122,7 +116,8 @@ impl Sent {
             ring: VecDeque::new(),
             base: 0,
             largest_acked: None,
-            in_flight: InFlight::default(),
+            bytes: 0,
+            packets: 0,
             last_eliciting: Time::ZERO,
             loss_deadline: None,
             first_sample_at: None,
@@ -142,9 +137,20 @@ impl Sent {
         self.push(now, pn, size, State::Probing);
     }
 
-    /// An ACK arrived: `ranges` newest first, as the wire has them; `ce` the peer's count of marked
-    /// packets so far; `ack_delay` what it says it waited. Feeds `rtt`.
+    /// An ACK arrived; `ack_delay` is what the peer says it waited. Feeds `rtt`.
     pub fn on_ack(
+        &mut self,
+        now: Time,
+        ack: &Ack<'_>,
+        rtt: &mut Rtt,
+        ack_delay: Duration,
+    ) -> Outcome {
+        self.on_ranges(now, ack.largest, ack.ranges(), ack.ce, ack_delay, rtt)
+    }
+
+    /// As [`on_ack`](Self::on_ack), its fields one by one: `ranges` newest first; `ce` the peer's
+    /// count of marked packets so far.
+    pub fn on_ranges(
         &mut self,
         now: Time,
         largest: u64,
@@ -193,15 +199,15 @@ impl Sent {
         self.loss_deadline
     }
 
-    /// What is neither acknowledged nor lost.
-    pub fn in_flight(&self) -> InFlight {
-        self.in_flight
+    /// What is neither acknowledged nor lost: bytes of UDP payload, and packets.
+    pub fn in_flight(&self) -> (u64, u64) {
+        (self.bytes, self.packets)
     }
 
     /// When the last ack-eliciting packet left, if any is in flight: the probe timeout counts from
     /// there.
     pub fn pto_base(&self) -> Option<Time> {
-        (self.in_flight.packets > 0).then_some(self.last_eliciting)
+        (self.packets > 0).then_some(self.last_eliciting)
     }
 
     /// The number after the last one sent.
@@ -222,8 +228,8 @@ impl Sent {
         }
         self.append(Packet { at: now, size, state });
         if matches!(state, State::Flying | State::Probing) {
-            self.in_flight.bytes += u64::from(size);
-            self.in_flight.packets += 1;
+            self.bytes += u64::from(size);
+            self.packets += 1;
             self.last_eliciting = now;
         }
     }
@@ -249,8 +255,8 @@ impl Sent {
     }
 
     fn land(&mut self, size: u32) {
-        self.in_flight.bytes = self.in_flight.bytes.saturating_sub(u64::from(size));
-        self.in_flight.packets = self.in_flight.packets.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(u64::from(size));
+        self.packets = self.packets.saturating_sub(1);
     }
 
     /// True if `pn` was in flight.
@@ -288,7 +294,7 @@ impl Sent {
             State::Flying => {
                 out.lost_bytes += u64::from(size);
                 out.lost_packets += 1;
-                out.newest_lost_sent_at = out.newest_lost_sent_at.max(Some(at));
+                out.largest_lost_sent_at = out.largest_lost_sent_at.max(Some(at));
                 if out.smallest_lost_size == 0 || size < out.smallest_lost_size {
                     out.smallest_lost_size = size;
                 }
@@ -344,3 +350,6 @@ impl Sent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

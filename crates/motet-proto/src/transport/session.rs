@@ -14,7 +14,8 @@ use super::pacer::Pacer;
 use super::path::Path;
 use super::replay::Window;
 use super::rtt::Rtt;
-use super::sent::Sent;
+use super::sent::{InFlight, Outcome, Sent};
+use super::stream::RttView;
 use crate::Time;
 use crate::crypto::{Aead, Crypto};
 use crate::transport::handshake::RETRIES_MS;
@@ -136,8 +137,8 @@ impl<A: Aead> Session<A> {
             acks: Acks::new(),
             sent: Sent::new(),
             rtt: Rtt::new(),
-            congestion: Box::new(Cubic::new(base, agreed.credit.0)),
-            pacer: Pacer::new(now),
+            congestion: controller(base, agreed.credit.0),
+            pacer: Pacer::new(),
             mtu: Mtud::new(base, max),
             credit: agreed.credit,
             received: 0,
@@ -182,6 +183,11 @@ impl<A: Aead> Session<A> {
         Opened::Fresh
     }
 
+    /// The round trip as streams see it.
+    pub fn rtt_view(&self) -> RttView {
+        RttView { srtt: self.rtt.srtt(), var: self.rtt.var() }
+    }
+
     /// Bytes of frames that fit into a packet now.
     pub fn room(&self) -> usize {
         usize::from(self.mtu.current()).saturating_sub(OVERHEAD)
@@ -189,7 +195,7 @@ impl<A: Aead> Session<A> {
 
     /// May a packet with data leave now? If not for the pacer, says when.
     pub fn may_send(&mut self, now: Time) -> Result<(), Option<Time>> {
-        let (bytes, packets) = self.sent.in_flight();
+        let InFlight { bytes, packets } = self.sent.in_flight();
         let size = u64::from(self.mtu.current());
         let window = self.congestion.window().min(self.credit.0);
         if packets > 0 && (bytes + size > window || packets + 1 > self.credit.1) {
@@ -229,7 +235,11 @@ impl<A: Aead> Session<A> {
             out.extend_from_slice(&tag);
         }
         let size = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
-        self.sent.on_sent(now, pn, size, kind != Kind::Feedback);
+        match kind {
+            Kind::Probe => self.sent.on_probe_sent(now, pn, size),
+            Kind::Data | Kind::Eliciting => self.sent.on_sent(now, pn, size, true),
+            Kind::Feedback => self.sent.on_sent(now, pn, size, false),
+        }
         match kind {
             Kind::Data => {
                 self.congestion.on_sent(u64::from(size));
@@ -250,7 +260,8 @@ impl<A: Aead> Session<A> {
     /// sent.
     pub fn on_ack(&mut self, now: Time, ack: &Ack<'_>) -> Option<u64> {
         let delay = Duration::from_micros(ack.delay_us.min(1_000_000));
-        let outcome = self.sent.on_ack(now, ack, &mut self.rtt, delay);
+        let (ranges, rtt) = (ack.ranges(), &mut self.rtt);
+        let outcome = self.sent.on_ack(now, ack.largest, ranges, ack.ce, delay, rtt);
         if outcome.invalid {
             return None;
         }
@@ -259,25 +270,18 @@ impl<A: Aead> Session<A> {
         Some(outcome.lost_packets)
     }
 
-    fn settle(&mut self, now: Time, outcome: &super::sent::Outcome) {
-        if let Some((pn, size)) = outcome.acked_large {
-            self.mtu.on_acked(pn, size);
-        }
-        if let Some(pn) = outcome.lost_probe {
-            self.mtu.on_probe_lost(pn);
-        }
+    fn settle(&mut self, now: Time, outcome: &Outcome) {
         if outcome.acked_bytes > 0 {
             let sent_at = outcome.largest_acked_sent_at.unwrap_or(now);
             self.congestion.on_ack(now, outcome.acked_bytes, sent_at, &self.rtt, self.app_limited);
         }
-        if outcome.lost_bytes > 0 || outcome.ce {
-            let sent_at = outcome.largest_lost_sent_at.unwrap_or(now);
-            self.congestion.on_congestion(now, sent_at, outcome.persistent);
+        if outcome.lost_bytes > 0 || outcome.ce_increase > 0 {
+            let sent_at = outcome.newest_lost_sent_at.or(outcome.largest_acked_sent_at);
+            self.congestion.on_congestion(now, sent_at.unwrap_or(now), outcome.persistent);
         }
-        if outcome.lost_bytes > 0 {
-            self.mtu.on_lost(now, outcome.largest_lost_size);
+        if self.mtu.on_outcome(now, outcome) {
+            self.congestion.on_mtu(self.mtu.current());
         }
-        self.congestion.on_mtu(self.mtu.current());
     }
 
     /// Lets the clocks of packets act: losses by time, probe timeouts, a due HS3. Returns packets
@@ -308,7 +312,7 @@ impl<A: Aead> Session<A> {
     }
 
     fn pto_deadline(&self) -> Time {
-        let (_, packets) = self.sent.in_flight();
+        let packets = self.sent.in_flight().packets;
         match self.sent.pto_base() {
             Some(base) if packets > 0 && self.probes < 10 => {
                 base + self.rtt.pto(Duration::from_millis(5)) * (1 << self.probes.min(10))
@@ -325,12 +329,19 @@ impl<A: Aead> Session<A> {
     }
 
     /// The session moved to another address: what was learnt of the old way is void.
-    pub fn on_moved(&mut self, now: Time, mtu: (u16, u16)) {
-        self.congestion = Box::new(Cubic::new(mtu.0, self.credit.0));
+    pub fn on_moved(&mut self, mtu: (u16, u16)) {
+        self.congestion = controller(mtu.0, self.credit.0);
         self.mtu = Mtud::new(mtu.0, mtu.1);
         self.rtt = Rtt::new();
-        self.pacer = Pacer::new(now);
+        self.pacer = Pacer::new();
     }
+}
+
+/// CUBIC, with the peer's credit as its floor where the round trip is tiny.
+fn controller(mtu: u16, credit: u64) -> Box<dyn Controller> {
+    let mut cubic = Cubic::new(mtu);
+    cubic.set_floor(credit);
+    Box::new(cubic)
 }
 
 /// What a packet holds, as far as metering cares.

@@ -64,13 +64,13 @@ struct Avoidance {
 }
 
 impl Cubic {
-    /// Ten packets of `mtu` bytes.
-    pub fn new(mtu: u16) -> Self {
+    /// Ten packets of `mtu` bytes; `floor` as in [`set_floor`](Controller::set_floor).
+    pub fn new(mtu: u16, floor: u64) -> Self {
         Self {
             mtu,
             cwnd: INITIAL_PACKETS * u64::from(mtu),
             ssthresh: u64::MAX,
-            floor: 0,
+            floor,
             near: false,
             recovery: None,
             w_max: 0.0,
@@ -204,7 +204,7 @@ mod tests {
 
     /// A controller with a window of `packets`, reduced once, at time 1 ms.
     fn reduced_from(packets: u64) -> Cubic {
-        let mut c = Cubic::new(MTU);
+        let mut c = Cubic::new(MTU, 0);
         c.on_ack(at(0), (packets - 10) * 1_000, at(0), &rtt_of(10), false);
         assert_eq!(c.window(), packets * 1_000);
         c.on_congestion(at(1), at(1), false);
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn slow_start_grows_by_what_is_acknowledged() {
-        let mut c = Cubic::new(MTU);
+        let mut c = Cubic::new(MTU, 0);
         assert_eq!(c.window(), 10_000);
         c.on_ack(at(20), 10_000, at(0), &rtt_of(20), false);
         assert_eq!(c.window(), 20_000);
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_window_that_is_not_full_does_not_grow() {
-        let mut c = Cubic::new(MTU);
+        let mut c = Cubic::new(MTU, 0);
         c.on_ack(at(20), 10_000, at(0), &rtt_of(20), true);
         assert_eq!(c.window(), 10_000);
     }
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn windows_never_fall_below_two_packets() {
-        let mut c = Cubic::new(MTU);
+        let mut c = Cubic::new(MTU, 0);
         for ms in 0..50 {
             c.on_congestion(at(ms + 1), at(ms + 1), ms % 7 == 0);
             assert!(c.window() >= 2_000);
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn near_paths_keep_the_credit_as_their_floor() {
-        let mut c = Cubic::new(MTU);
+        let mut c = Cubic::new(MTU, 0);
         c.set_floor(200_000);
         assert_eq!(c.window(), 10_000, "nothing is measured yet");
         let mut near = Rtt::new();
@@ -284,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_larger_mtu_rescales_only_the_first_window() {
-        let mut c = Cubic::new(MTU);
+        let mut c = Cubic::new(MTU, 0);
         c.on_mtu(1_472);
         assert_eq!(c.window(), 14_720);
         let mut c = reduced_from(100);

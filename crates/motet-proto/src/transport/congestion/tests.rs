@@ -39,8 +39,8 @@ impl Flow {
         Self {
             rtt: Rtt::new(),
             sent: Sent::new(),
-            cubic: Box::new(Cubic::new(MTU)),
-            pacer: Pacer::new(),
+            cubic: Box::new(Cubic::new(MTU, 0)),
+            pacer: Pacer::new(Time::ZERO),
             acks: Acks::new(),
             largest_at: Time::ZERO,
             next_pn: 0,
@@ -115,7 +115,7 @@ impl Link {
             Event::AckArrives { flow, largest, ranges, delay } => {
                 let f = &mut self.flows[flow];
                 let ranges = ranges.into_iter().map(|(lo, hi)| lo..=hi);
-                let out = f.sent.on_ack(now, largest, ranges, None, delay, &mut f.rtt);
+                let out = f.sent.on_ranges(now, largest, ranges, None, delay, &mut f.rtt);
                 assert!(!out.invalid);
                 self.settle(flow, &out);
             }
@@ -156,7 +156,7 @@ impl Link {
         if let Some(at) = out.largest_acked_sent_at {
             f.cubic.on_ack(self.now, out.acked_bytes, at, &f.rtt, false);
         }
-        if let Some(at) = out.newest_lost_sent_at {
+        if let Some(at) = out.largest_lost_sent_at {
             f.lost += out.lost_bytes;
             f.cubic.on_congestion(self.now, at, out.persistent);
         }
@@ -166,7 +166,7 @@ impl Link {
     fn fill(&mut self, flow: usize) {
         loop {
             let f = &mut self.flows[flow];
-            if f.sent.in_flight().bytes + u64::from(MTU) > f.cubic.window() {
+            if f.sent.in_flight().0 + u64::from(MTU) > f.cubic.window() {
                 break;
             }
             let (srtt, window) = (f.rtt.srtt(), f.cubic.window());

@@ -1,0 +1,199 @@
+//! One message in pieces.
+
+use crate::ranges::RangeSet;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// Holes that a message may have while it comes.
+pub const HOLES_MAX: usize = 4_096;
+/// Bytes of a chunk.
+const CHUNK: u64 = 64 << 10;
+
+/// What a piece did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Insert {
+    /// At least one byte was new.
+    New,
+    /// All of it was there.
+    Duplicate,
+    /// One hole too many; dropped.
+    TooManyHoles,
+    /// Not inside of the message; dropped.
+    Outside,
+}
+
+/// One message in pieces.
+#[derive(Clone, Debug)]
+pub struct Assembly {
+    total: u64,
+    received: RangeSet,
+    chunks: BTreeMap<u64, Vec<u8>>,
+    memory: u64,
+}
+
+impl Assembly {
+    /// Nothing of `total` bytes.
+    pub fn new(total: u64) -> Self {
+        Self { total, received: RangeSet::new(), chunks: BTreeMap::new(), memory: 0 }
+    }
+
+    /// Bytes of the whole message.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Takes the bytes at `off`.
+    pub fn insert(&mut self, off: u64, bytes: &[u8]) -> Insert {
+        let len = bytes.len() as u64;
+        if self.total.checked_sub(off).is_none_or(|room| len > room) {
+            return Insert::Outside;
+        }
+        let end = off + len;
+        if self.received.len_after_insert(off, end) > HOLES_MAX + 1 {
+            return Insert::TooManyHoles;
+        }
+        let mut new = false;
+        for (from, to) in self.received.missing(off, end) {
+            let span = bytes.get((from - off) as usize..(to - off) as usize).unwrap_or_default();
+            self.memory += write(&mut self.chunks, self.total, from, span);
+            new = true;
+        }
+        self.received.insert(off, end);
+        if new { Insert::New } else { Insert::Duplicate }
+    }
+
+    /// Bytes from the start without a hole.
+    pub fn contiguous(&self) -> u64 {
+        self.received.first().filter(|(from, _)| *from == 0).map_or(0, |(_, to)| to)
+    }
+
+    /// The end of the last byte that came.
+    pub fn highest(&self) -> u64 {
+        self.received.last().map_or(0, |(_, to)| to)
+    }
+
+    /// Bytes of memory that it holds.
+    pub fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    /// The holes below `upto`, as (offset, length).
+    pub fn missing(&self, upto: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.received.missing(0, upto.min(self.total)).map(|(from, to)| (from, to - from))
+    }
+
+    /// True if no byte is missing.
+    pub fn is_complete(&self) -> bool {
+        self.contiguous() == self.total
+    }
+
+    /// The message. A byte that is still missing is zero.
+    pub fn finish(mut self) -> Bytes {
+        if self.total <= CHUNK
+            && let Some(only) = self.chunks.remove(&0)
+        {
+            return only.into();
+        }
+        let mut whole = Vec::with_capacity(self.memory as usize);
+        for (index, chunk) in self.chunks {
+            whole.resize((index * CHUNK) as usize, 0);
+            whole.extend_from_slice(&chunk);
+        }
+        whole.into()
+    }
+}
+
+/// Writes `bytes` at `at` into the chunks of a message of `total` bytes; the memory that took.
+fn write(chunks: &mut BTreeMap<u64, Vec<u8>>, total: u64, mut at: u64, mut bytes: &[u8]) -> u64 {
+    let mut grown = 0;
+    while !bytes.is_empty() {
+        let (index, inside) = (at / CHUNK, (at % CHUNK) as usize);
+        let size = (total - index * CHUNK).min(CHUNK) as usize;
+        let chunk = chunks.entry(index).or_insert_with(|| {
+            grown += size as u64;
+            alloc::vec![0; size]
+        });
+        let (head, tail) = bytes.split_at(bytes.len().min(size - inside));
+        if let Some(place) = chunk.get_mut(inside..inside + head.len()) {
+            place.copy_from_slice(head);
+        }
+        at += head.len() as u64;
+        bytes = tail;
+    }
+    grown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn body(total: usize) -> Vec<u8> {
+        (0..total).map(|n| (n * 7 + n / 251) as u8).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_in_any_order_with_overlaps_give_the_message(
+            total in 1..200_000usize,
+            cuts in proptest::collection::vec((0..200_000usize, 1..9_000usize), 0..60),
+        ) {
+            let whole = body(total);
+            let mut assembly = Assembly::new(total as u64);
+            for (at, len) in cuts {
+                let at = at % total;
+                let end = (at + len).min(total);
+                assembly.insert(at as u64, &whole[at..end]);
+                let missing: u64 = assembly.missing(u64::MAX).map(|(_, len)| len).sum();
+                prop_assert_eq!(missing == 0, assembly.is_complete());
+            }
+            let holes: Vec<_> = assembly.missing(u64::MAX).collect();
+            for (off, len) in holes.into_iter().rev() {
+                prop_assert!(!assembly.is_complete());
+                let piece = &whole[off as usize..(off + len) as usize];
+                prop_assert_eq!(assembly.insert(off, piece), Insert::New);
+            }
+            prop_assert!(assembly.is_complete());
+            prop_assert_eq!(assembly.finish(), whole);
+        }
+    }
+
+    #[test]
+    fn an_announced_size_allocates_nothing() {
+        let mut assembly = Assembly::new(1 << 30);
+        assembly.insert((1 << 30) - 1, &[1]);
+        assert_eq!(assembly.memory(), CHUNK);
+    }
+
+    #[test]
+    fn a_piece_outside_of_the_message_is_refused_at_the_edges_of_integers() {
+        let mut assembly = Assembly::new(10);
+        assert_eq!(assembly.insert(u64::MAX, &[1]), Insert::Outside);
+        assert_eq!(assembly.insert(10, &[1]), Insert::Outside);
+        assert_eq!(assembly.insert(9, &[1, 2]), Insert::Outside);
+        let mut huge = Assembly::new(u64::MAX);
+        assert_eq!(huge.insert(u64::MAX - 1, &[1]), Insert::New);
+        assert_eq!(assembly.memory(), 0);
+    }
+
+    #[test]
+    fn the_bytes_that_came_first_stay() {
+        let mut assembly = Assembly::new(4);
+        assembly.insert(1, &[1, 1]);
+        assert_eq!(assembly.insert(0, &[2; 4]), Insert::New);
+        assert_eq!(assembly.insert(0, &[3; 4]), Insert::Duplicate);
+        assert_eq!(assembly.finish(), &[2, 1, 1, 2][..]);
+    }
+
+    #[test]
+    fn a_piece_that_makes_one_hole_too_many_is_dropped() {
+        let mut assembly = Assembly::new(100_000);
+        for n in 0..=HOLES_MAX as u64 {
+            assert_eq!(assembly.insert(n * 2, &[1]), Insert::New);
+        }
+        assert_eq!(assembly.insert(50_000, &[1]), Insert::TooManyHoles);
+        assert_eq!(assembly.insert(1, &[1]), Insert::New);
+        assert_eq!(assembly.insert(50_000, &[1]), Insert::New);
+    }
+}

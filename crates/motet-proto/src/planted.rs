@@ -1,0 +1,50 @@
+//! Bugs put back on purpose, to show that the tests and the simulator find them. Only with the
+//! feature `planted`, which is in no release; without it [`on`] is a constant.
+
+/// The bugs of this crate that can be armed, one at a time.
+pub const NAMES: &[&str] = &[
+    "window_off_by_one",
+    "nak_not_rescheduled",
+    "no_tail_heartbeat",
+    "missed_one_short",
+    "fragment_hole_off_by_one",
+    "status_unchecked",
+    "log_freed_before_all_acked",
+    "repair_whole_instead_of_range",
+    "duplicate_delivered",
+    "gap_swallows_held",
+];
+
+#[cfg(feature = "planted")]
+mod armed {
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    static ARMED: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+    /// Arms the bug of this name and disarms any other; false if there is none of this name.
+    pub fn arm(name: &str) -> bool {
+        let index = super::NAMES.iter().position(|known| *known == name);
+        ARMED.store(index.unwrap_or(usize::MAX), Ordering::Relaxed);
+        index.is_some()
+    }
+
+    /// Disarms all.
+    pub fn disarm() {
+        ARMED.store(usize::MAX, Ordering::Relaxed);
+    }
+
+    /// True while the bug of this name is armed.
+    pub fn on(name: &str) -> bool {
+        super::NAMES.get(ARMED.load(Ordering::Relaxed)).is_some_and(|armed| *armed == name)
+    }
+}
+
+#[cfg(feature = "planted")]
+pub use armed::{arm, disarm, on};
+
+/// True while the bug of this name is armed: never in this build.
+#[cfg(not(feature = "planted"))]
+#[inline(always)]
+pub const fn on(_name: &str) -> bool {
+    false
+}

@@ -1,0 +1,178 @@
+//! The window that a reader grants, and when it says so (STATUS).
+
+use super::{RttView, WINDOW_AUTO_MAX, WINDOW_INITIAL};
+use crate::Time;
+use core::time::Duration;
+
+/// A STATUS leaves this long after it is first needed, so that many deliveries share one.
+const DELAY: Duration = Duration::from_millis(5);
+/// A reopened window is told so often, until data comes.
+const REOPEN_MAX: u32 = 5;
+/// Shorter round trips do not count as such for growing: a driver wakes no more often.
+const ROUND_MIN: Duration = Duration::from_millis(1);
+
+#[derive(Clone, Debug)]
+pub(super) struct Flow {
+    /// Bytes delivered, counted as windows count.
+    consumed: u64,
+    /// The same, since the last STATUS.
+    fresh: u64,
+    /// Granted up to here, on the scale of `consumed`; never falls.
+    edge: u64,
+    /// What is granted at most.
+    auto: u64,
+    tuned_at: Time,
+    tuned_pos: u64,
+    told: u64,
+    due: Option<Time>,
+    dirty: bool,
+    reopened: u32,
+}
+
+impl Flow {
+    pub(super) fn new() -> Self {
+        Self {
+            consumed: 0,
+            fresh: 0,
+            edge: 0,
+            auto: WINDOW_INITIAL,
+            tuned_at: Time::ZERO,
+            tuned_pos: 0,
+            told: WINDOW_INITIAL,
+            due: None,
+            dirty: false,
+            reopened: 0,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.due
+    }
+
+    pub(super) fn dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Data came: the writer knows of the open window.
+    pub(super) fn arrived(&mut self) {
+        self.reopened = 0;
+    }
+
+    /// Something new would be said.
+    pub(super) fn touch(&mut self, now: Time) {
+        self.dirty = true;
+        let at = now + DELAY;
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    /// A STATUS must leave now.
+    pub(super) fn urge(&mut self, now: Time) {
+        self.dirty = true;
+        self.due = Some(self.due.map_or(now, |due| due.min(now)));
+    }
+
+    /// A message that counts `cost` was delivered.
+    pub(super) fn consume(&mut self, now: Time, cost: u64) {
+        self.consumed += cost;
+        self.fresh += cost;
+        if self.fresh > self.told / 4 { self.urge(now) } else { self.touch(now) }
+    }
+
+    /// The subscriber's queue has `free` bytes; `off` bytes of the next message are here.
+    pub(super) fn on_room(&mut self, now: Time, free: u64, off: u64) {
+        let left = self.edge.saturating_sub(self.consumed + off);
+        let could = self.auto.min(free);
+        if (left == 0 && could > 0) || could > left + self.auto / 4 {
+            self.urge(now);
+        }
+    }
+
+    /// The window to grant now.
+    pub(super) fn grant(&mut self, now: Time, rtt: &RttView, free: u64, off: u64) -> u64 {
+        let pos = self.consumed + off;
+        if pos - self.tuned_pos.min(pos) >= self.auto {
+            // A whole window went by within two round trips: it was the limit.
+            if now.since(self.tuned_at) <= rtt.srtt.max(ROUND_MIN) * 2 {
+                self.auto = (self.auto * 2).min(WINDOW_AUTO_MAX);
+            }
+            (self.tuned_at, self.tuned_pos) = (now, pos);
+        }
+        self.edge = self.edge.max(pos + self.auto.min(free));
+        let window = self.edge - pos;
+        if self.told == 0 && window > 0 {
+            self.reopened = REOPEN_MAX;
+        }
+        (self.told, self.fresh, self.dirty, self.due) = (window, 0, false, None);
+        if let Some(left) = self.reopened.checked_sub(1) {
+            self.reopened = left;
+            if left > 0 {
+                self.due = Some(now + rtt.srtt.max(ROUND_MIN) * (1 << (REOPEN_MAX - 1 - left)));
+            }
+        }
+        window
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn rtt() -> RttView {
+        RttView { srtt: MS * 10, var: MS }
+    }
+
+    #[test]
+    fn a_window_that_limits_for_a_round_trip_doubles_and_a_slow_one_stays() {
+        let mut flow = Flow::new();
+        let mut now = Time::ZERO;
+        assert_eq!(flow.grant(now, &rtt(), u64::MAX, 0), WINDOW_INITIAL);
+        now = now + MS * 15;
+        flow.consume(now, WINDOW_INITIAL);
+        assert_eq!(flow.grant(now, &rtt(), u64::MAX, 0), WINDOW_INITIAL * 2);
+        now = now + MS * 1_000;
+        flow.consume(now, WINDOW_INITIAL * 2);
+        assert_eq!(flow.grant(now, &rtt(), u64::MAX, 0), WINDOW_INITIAL * 2);
+    }
+
+    #[test]
+    fn what_was_granted_is_never_taken_back() {
+        let mut flow = Flow::new();
+        assert_eq!(flow.grant(Time::ZERO, &rtt(), 1_000, 0), 1_000);
+        flow.consume(Time::ZERO, 400);
+        assert_eq!(flow.grant(Time::ZERO, &rtt(), 0, 0), 600);
+        flow.consume(Time::ZERO, 600);
+        assert_eq!(flow.grant(Time::ZERO, &rtt(), 0, 0), 0);
+    }
+
+    #[test] // P16
+    fn a_reopened_window_is_told_five_times_or_until_data_comes() {
+        let mut flow = Flow::new();
+        flow.grant(Time::ZERO, &rtt(), 0, 0);
+        flow.on_room(Time::ZERO, 10_000, 0);
+        let mut told = Vec::new();
+        while let Some(due) = flow.deadline() {
+            told.push(due.0 / 1_000_000);
+            flow.grant(due, &rtt(), 10_000, 0);
+        }
+        assert_eq!(told, [0, 10, 30, 70, 150]);
+
+        flow.consume(Time::ZERO, 10_000);
+        flow.grant(Time::ZERO, &rtt(), 0, 0);
+        flow.grant(Time::ZERO, &rtt(), 10_000, 0);
+        flow.arrived();
+        flow.grant(Time::ZERO, &rtt(), 10_000, 0);
+        assert_eq!(flow.deadline(), None);
+    }
+
+    #[test]
+    fn a_status_waits_5_ms_unless_a_quarter_of_the_window_was_taken() {
+        let mut flow = Flow::new();
+        flow.grant(Time::ZERO, &rtt(), u64::MAX, 0);
+        flow.consume(Time::ZERO, 64);
+        assert_eq!(flow.deadline(), Some(Time::ZERO + MS * 5));
+        flow.consume(Time::ZERO + MS, WINDOW_INITIAL / 4);
+        assert_eq!(flow.deadline(), Some(Time::ZERO + MS));
+    }
+}
