@@ -1,0 +1,376 @@
+//! Describing and opening an endpoint.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use motet_crypto::AwsLc;
+use motet_net::{Bind, BindError, InterfacePattern, Timer, UnicastSocket};
+use motet_proto::wire::record::roles;
+use motet_proto::{Config, HostEvent, Liveness, Node, Realm};
+
+use crate::driver::{self, About, Clock, Core, Hold, Plan, Sockets, Tx};
+use crate::endpoint::Endpoint;
+use crate::error::OpenError;
+use crate::impair::Impairment;
+use crate::realm::Realms;
+use crate::state::{self, KeyRing, StateDirectory};
+
+/// How far an endpoint reaches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// This host only: nothing leaves or enters by a network card.
+    Host,
+    /// The local network, and whoever is named as a peer.
+    #[default]
+    Lan,
+}
+
+/// Describes an endpoint; [`Builder::open`] opens it. Everything has a default.
+#[derive(Clone, Debug, Default)]
+#[must_use = "an endpoint exists only once it is opened"]
+pub struct Builder {
+    realm: Option<String>,
+    name: Option<String>,
+    interfaces: Vec<String>,
+    peers: Vec<String>,
+    listen: Option<SocketAddr>,
+    advertise: Vec<IpAddr>,
+    multicast: Multicast,
+    scope: Scope,
+    key_file: Option<PathBuf>,
+    state: Option<PathBuf>,
+    insecure: bool,
+    liveness: Option<Liveness>,
+    impairment: Impairment,
+    observer: bool,
+    max_message: Option<u64>,
+    dedicated_thread: bool,
+}
+
+/// Where beacons go.
+#[derive(Clone, Copy, Debug, Default)]
+enum Multicast {
+    #[default]
+    Standard,
+    At(SocketAddr),
+    Off,
+}
+
+impl Builder {
+    /// The realm. Default `default`. Its secret is made at the first start on a host and shared by
+    /// all endpoints of the user; other hosts [join](crate::Realms::join) it.
+    pub fn realm(mut self, name: impl Into<String>) -> Self {
+        self.realm = Some(name.into());
+        self
+    }
+
+    /// The endpoint's name: 1–63 bytes, need not be unique. Default: the program's name and the
+    /// process id.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Interfaces to use: globs separated by commas, `!` in front excludes, as `eth*, !docker*`.
+    /// Repeated calls add up. Default all. Loopback is always used.
+    pub fn interface(mut self, globs: impl Into<String>) -> Self {
+        self.interfaces.push(globs.into());
+        self
+    }
+
+    /// A peer to try by address, for ever: `HOST`, `HOST:PORT` or `udp/HOST:PORT`; `HOST` is a name
+    /// or an IP address. Without a port 37321 to 37324 are tried. Repeated calls add up. Names are
+    /// resolved when the endpoint is opened.
+    pub fn peer(mut self, peer: impl Into<String>) -> Self {
+        self.peers.push(peer.into());
+        self
+    }
+
+    /// The address to listen on; port 0 is any. Default: all addresses, the first free port of
+    /// 37321 to 37384, else any.
+    pub fn listen(mut self, addr: SocketAddr) -> Self {
+        self.listen = Some(addr);
+        self
+    }
+
+    /// An address to tell others instead of those of the interfaces, as behind a port forwarding.
+    /// Repeated calls add up.
+    pub fn advertise(mut self, ip: IpAddr) -> Self {
+        self.advertise.push(ip);
+        self
+    }
+
+    /// The multicast group and port of discovery. Default 239.192.137.1:37320 and
+    /// \[ff12::6d6f:7465:ffff\]:37320. An IPv4 group here means no IPv6 group, and the reverse.
+    pub fn multicast(mut self, group: SocketAddr) -> Self {
+        self.multicast = Multicast::At(group);
+        self
+    }
+
+    /// No multicast: endpoints of this host and named peers are found.
+    pub fn multicast_off(mut self) -> Self {
+        self.multicast = Multicast::Off;
+        self
+    }
+
+    /// How far it reaches. Default [`Scope::Lan`].
+    pub fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
+    /// A file that keeps the endpoint's key, and so its id, from start to start. Made (0600) if it
+    /// is missing, locked while in use. Default: a fresh key per start.
+    pub fn key_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.key_file = Some(path.into());
+        self
+    }
+
+    /// The directory of the realms' secrets. Default `$MOTET_STATE`, else `$XDG_STATE_HOME/motet`,
+    /// else `$HOME/.local/state/motet`.
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state = Some(path.into());
+        self
+    }
+
+    /// An open realm: encrypted, but anybody on the network is a member. Needs no state directory.
+    /// Combine it with [`Scope::Host`] unless the network is trusted.
+    pub fn insecure(mut self) -> Self {
+        self.insecure = true;
+        self
+    }
+
+    /// When silent peers are given up. Default [`Liveness::NORMAL`]: dead after about 5 s.
+    pub fn liveness(mut self, liveness: Liveness) -> Self {
+        self.liveness = Some(liveness);
+        self
+    }
+
+    /// Faults between socket and core, for demonstrations and tests. Default none.
+    pub fn impair(mut self, impairment: Impairment) -> Self {
+        self.impairment = impairment;
+        self
+    }
+
+    /// The endpoint only looks on: it is not counted as a member nor told of to others. For tools.
+    pub fn role_observer(mut self) -> Self {
+        self.observer = true;
+        self
+    }
+
+    /// Largest message in bytes, sent and received. Default 64 MiB, at most 1 GiB.
+    pub fn max_message(mut self, bytes: u64) -> Self {
+        self.max_message = Some(bytes);
+        self
+    }
+
+    /// Runs the endpoint on a thread of its own, called `motet`, instead of on the runtime that
+    /// opens it: for programs that block their runtime. A reader is then woken by a thread hop.
+    pub fn dedicated_thread(mut self, on: bool) -> Self {
+        self.dedicated_thread = on;
+        self
+    }
+
+    /// Opens the endpoint. It runs on the tokio runtime of the caller, which must have I/O and time
+    /// enabled, and ends with it.
+    ///
+    /// # Errors
+    /// [`OpenError`], each with what to do.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: abandoned, nothing stays open; a realm's secret or key file may have been made.
+    pub async fn open(self) -> Result<Endpoint, OpenError> {
+        let handle = tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
+        let seeds = self.resolve_peers(&handle).await?;
+        // Files are small and local; the lock and the link are what takes time.
+        let (core, ring, dedicated) = {
+            let dedicated = self.dedicated_thread;
+            let (core, ring) = self.assemble(seeds)?;
+            (Arc::new(core), ring, dedicated)
+        };
+        // From here on the driver is told to end when opening is abandoned.
+        let hold = Arc::new(Hold { core: Arc::clone(&core) });
+        driver::start(core, ring.lock, dedicated).await?;
+        Ok(Endpoint { hold })
+    }
+
+    fn assemble(self, seeds: Vec<SocketAddr>) -> Result<(Core, KeyRing), OpenError> {
+        let plan = self.plan()?;
+        let realm_name = self.realm.clone().unwrap_or_else(|| DEFAULT_REALM.to_owned());
+        let (secret, realm_file) = if self.insecure {
+            (None, None)
+        } else {
+            let directory = StateDirectory::open(self.state.as_deref())?;
+            let realms = Realms::in_directory(directory);
+            let (secret, _) = realms.secret_or_make(&realm_name)?;
+            (Some(*secret.as_bytes()), Some(realms.path(&realm_name)))
+        };
+        let ring = match &self.key_file {
+            Some(path) => KeyRing::of_file(path)?,
+            None => KeyRing::fresh(),
+        };
+        let unicast = self.bind()?;
+        let listen = unicast.local_addr();
+        let realm = Realm { name: realm_name.clone(), secret };
+        let name = self.name.clone().unwrap_or_else(default_name);
+        let mut config = Config::lan(realm, &name);
+        config.name_given = self.name.is_some();
+        config.host_id = state::host_id();
+        config.port = listen.port();
+        config.seeds = seeds;
+        config.advertise = self.advertise;
+        config.group_v4 = plan.group_v4;
+        config.group_v6 = plan.group_v6;
+        if self.observer {
+            config.roles |= roles::OBSERVER;
+        }
+        if let Some(liveness) = self.liveness {
+            config.liveness = liveness;
+        }
+        if let Some(max) = self.max_message {
+            config.max_message = max;
+        }
+        let roles = config.roles;
+        let clock = Clock::start();
+        let now = clock.now();
+        let crypto = AwsLc::new(ring.identity.clone());
+        let (seed, wall) = (state::random_seed(), motet_net::wall_ms());
+        let mut node = Node::new(config, crypto, seed, ring.incarnation, wall, now)?;
+        let sockets = Sockets::new(unicast, plan);
+        let interfaces = sockets.refresh().map_err(OpenError::Interfaces)?;
+        node.handle_host(now, HostEvent::Interfaces(interfaces));
+        let timer = Timer::new().map_err(OpenError::Socket)?;
+        let secured = !self.insecure;
+        let about = About { realm: realm_name, secured, roles, listen, realm_file };
+        let tx = Tx::new(self.impairment);
+        let core = Core::new(node, sockets, tx, clock, timer, about, self.impairment);
+        Ok((core, ring))
+    }
+
+    fn plan(&self) -> Result<Plan, OpenError> {
+        let list = self.interfaces.join(",");
+        let pattern = InterfacePattern::parse(&list).map_err(|error| {
+            OpenError::InterfacePattern { list: list.clone(), reason: error.to_string() }
+        })?;
+        let (group_v4, group_v6) = match self.multicast {
+            Multicast::Standard => {
+                (Some(motet_proto::config::GROUP_V4), Some(motet_proto::config::GROUP_V6))
+            }
+            Multicast::Off => (None, None),
+            Multicast::At(group) if !group.ip().is_multicast() => {
+                return Err(OpenError::NotMulticast(group));
+            }
+            Multicast::At(group) if group.is_ipv4() => (Some(group), None),
+            Multicast::At(group) => (None, Some(group)),
+        };
+        Ok(Plan { pattern, host_only: self.scope == Scope::Host, group_v4, group_v6 })
+    }
+
+    fn bind(&self) -> Result<UnicastSocket, OpenError> {
+        let sort = |error| match error {
+            BindError::InUse { port } => OpenError::PortInUse { port },
+            BindError::Io(error) => OpenError::Socket(error),
+            other => OpenError::Socket(std::io::Error::other(other.to_string())),
+        };
+        match (self.listen, self.scope) {
+            (Some(addr), _) => UnicastSocket::bind(Bind::Addr(addr)).map_err(sort),
+            (None, Scope::Lan) => UnicastSocket::bind(Bind::FirstFree).map_err(sort),
+            (None, Scope::Host) => {
+                let at = |port| UnicastSocket::bind(Bind::Addr(([127, 0, 0, 1], port).into()));
+                for port in UnicastSocket::PORTS {
+                    match at(port) {
+                        Err(BindError::InUse { .. }) => {}
+                        other => return other.map_err(sort),
+                    }
+                }
+                at(0).map_err(sort)
+            }
+        }
+    }
+
+    async fn resolve_peers(
+        &self,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<Vec<SocketAddr>, OpenError> {
+        let mut seeds = Vec::new();
+        for peer in &self.peers {
+            let syntax = || OpenError::PeerSyntax { peer: peer.clone() };
+            let (host, ports) = parse_peer(peer).ok_or_else(syntax)?;
+            let ips = match host.parse::<IpAddr>() {
+                Ok(ip) => vec![ip],
+                Err(_) => {
+                    let resolve = runtime.spawn_blocking(move || {
+                        std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), 0))
+                            .map(|found| found.map(|addr| addr.ip()).collect::<Vec<_>>())
+                    });
+                    let found = resolve.await.unwrap_or_else(|ended| Err(ended.into()));
+                    found.map_err(|source| OpenError::PeerUnknown { peer: peer.clone(), source })?
+                }
+            };
+            seeds.extend(
+                ips.iter().flat_map(|ip| ports.iter().map(|port| SocketAddr::new(*ip, *port))),
+            );
+        }
+        Ok(seeds)
+    }
+}
+
+/// Host and ports of `HOST`, `HOST:PORT`, `[IPV6]:PORT`, `udp/…`.
+fn parse_peer(peer: &str) -> Option<(String, Vec<u16>)> {
+    let peer = peer.trim();
+    let peer = peer.strip_prefix("udp/").unwrap_or(peer);
+    if let Ok(addr) = peer.parse::<SocketAddr>() {
+        return (addr.port() != 0).then(|| (addr.ip().to_string(), vec![addr.port()]));
+    }
+    let bare = peer.strip_prefix('[').and_then(|peer| peer.strip_suffix(']')).unwrap_or(peer);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Some((ip.to_string(), PEER_PORTS.collect()));
+    }
+    let (host, ports) = match peer.split_once(':') {
+        Some((host, port)) => (host, vec![port.parse::<u16>().ok().filter(|port| *port != 0)?]),
+        None => (peer, PEER_PORTS.collect()),
+    };
+    let fits = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
+    (!host.is_empty() && host.len() <= 253 && host.chars().all(fits))
+        .then(|| (host.to_owned(), ports))
+}
+
+fn default_name() -> String {
+    let program = std::env::args_os().next().map(PathBuf::from);
+    let stem = program.as_deref().and_then(|path| path.file_stem()).and_then(|stem| stem.to_str());
+    let stem: String =
+        stem.unwrap_or("motet").chars().filter(|c| !c.is_control()).take(12).collect();
+    format!("{}-{}", if stem.is_empty() { "motet" } else { &stem }, std::process::id())
+}
+
+/// The realm of those who name none.
+const DEFAULT_REALM: &str = "default";
+/// Ports that are tried where a peer is named without one.
+const PEER_PORTS: std::ops::RangeInclusive<u16> = 37_321..=37_324;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_a_host_with_or_without_a_port() {
+        let all: Vec<u16> = PEER_PORTS.collect();
+        let table: [(&str, Option<(&str, &[u16])>); 10] = [
+            ("10.0.0.7", Some(("10.0.0.7", &all))),
+            ("udp/10.0.0.8:37330", Some(("10.0.0.8", &[37_330]))),
+            ("press-4.local", Some(("press-4.local", &all))),
+            ("press-4:4000", Some(("press-4", &[4_000]))),
+            ("[fe80::1]:5", Some(("fe80::1", &[5]))),
+            ("fe80::1", Some(("fe80::1", &all))),
+            ("", None),
+            ("host:0", None),
+            ("host:port", None),
+            ("tcp/10.0.0.1:1", None),
+        ];
+        for (peer, expected) in table {
+            let expected = expected.map(|(host, ports)| (host.to_owned(), ports.to_vec()));
+            assert_eq!(parse_peer(peer), expected, "{peer}");
+        }
+    }
+}

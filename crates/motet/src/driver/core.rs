@@ -1,0 +1,414 @@
+//! The node behind its lock, and what handles and driver share.
+//!
+//! Lock order: `tx`, then `node`. Neither is held across an await, and a hold of `node` is short:
+//! one verb, or the datagrams of one run. Whoever holds `tx` pulls from the node *and* sends, so
+//! packets leave in order and no side queue can be overtaken.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use motet_crypto::AwsLc;
+use motet_net::Timer;
+use motet_proto::{EndpointKey, Node, PubId, QueryId, SubId, Time};
+use tokio::sync::{Notify, oneshot};
+
+use super::clock::Clock;
+use super::sockets::{Sockets, Tx};
+use crate::event::{Event, EventQueue, EventStream};
+use crate::impair::Impairment;
+
+/// What [`Core::with`] hands out: the node, and the moment.
+pub(crate) struct Inner {
+    pub(crate) node: Node<AwsLc>,
+    pub(crate) publications: BTreeMap<PubId, Arc<PubState>>,
+    pub(crate) subscriptions: BTreeMap<SubId, Arc<SubState>>,
+    pub(crate) questions: BTreeMap<QueryId, oneshot::Sender<Answered>>,
+    /// What the timer is set to.
+    armed: Time,
+}
+
+/// The body of an answer and where to go on; `None` if the peer is gone.
+pub(crate) type Answered = Option<(Vec<u8>, Option<u64>)>;
+
+/// One publication, shared by all its publishers.
+#[derive(Debug)]
+pub(crate) struct PubState {
+    pub(crate) id: PubId,
+    pub(crate) topic: Arc<str>,
+    /// Its log takes messages again.
+    pub(crate) writable: Notify,
+    /// How many publishers share it; changed under the core's lock.
+    pub(crate) shares: AtomicU64,
+}
+
+/// One subscription.
+#[derive(Debug)]
+pub(crate) struct SubState {
+    pub(crate) id: SubId,
+    pub(crate) wake: Notify,
+    /// Something may be there to be read.
+    pub(crate) readable: AtomicBool,
+}
+
+pub(crate) struct Core {
+    inner: Mutex<Inner>,
+    tx: Mutex<Tx>,
+    pub(crate) sockets: Sockets,
+    pub(crate) clock: Clock,
+    pub(crate) timer: Arc<Timer>,
+    pub(crate) key: EndpointKey,
+    pub(crate) name: Arc<str>,
+    pub(crate) about: About,
+    pub(crate) impairment: Impairment,
+    /// Something is to be sent.
+    dirty: AtomicBool,
+    /// When the last flush began.
+    flushed: AtomicU64,
+    /// The unicast socket takes nothing now.
+    blocked: AtomicBool,
+    /// The driver shall look again.
+    pub(crate) changed: Notify,
+    /// Something has moved on: those who wait for a condition look again.
+    pub(crate) progress: Notify,
+    /// The last handle is gone, or `close` has been called.
+    leaving: AtomicBool,
+    closed: AtomicBool,
+    listeners: Mutex<Vec<Weak<EventQueue>>>,
+}
+
+/// What an endpoint knows of itself beside its node.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    pub(crate) realm: String,
+    pub(crate) secured: bool,
+    pub(crate) roles: u16,
+    pub(crate) listen: std::net::SocketAddr,
+    pub(crate) realm_file: Option<std::path::PathBuf>,
+}
+
+impl PubState {
+    pub(crate) fn new(id: PubId, topic: &str) -> Self {
+        let (topic, writable) = (Arc::from(topic), Notify::new());
+        Self { id, topic, writable, shares: AtomicU64::new(0) }
+    }
+}
+
+impl SubState {
+    pub(crate) fn new(id: SubId) -> Self {
+        // The past may be there at once.
+        Self { id, wake: Notify::new(), readable: AtomicBool::new(true) }
+    }
+}
+
+impl Core {
+    pub(crate) fn new(
+        node: Node<AwsLc>,
+        sockets: Sockets,
+        tx: Tx,
+        clock: Clock,
+        timer: Timer,
+        about: About,
+        impairment: Impairment,
+    ) -> Self {
+        let (key, name) = (node.key(), Arc::clone(node.name()));
+        let inner = Inner {
+            node,
+            publications: BTreeMap::new(),
+            subscriptions: BTreeMap::new(),
+            questions: BTreeMap::new(),
+            armed: Time::NEVER,
+        };
+        Self {
+            inner: Mutex::new(inner),
+            tx: Mutex::new(tx),
+            sockets,
+            clock,
+            timer: Arc::new(timer),
+            key,
+            name,
+            about,
+            impairment,
+            dirty: AtomicBool::new(false),
+            flushed: AtomicU64::new(0),
+            blocked: AtomicBool::new(false),
+            changed: Notify::new(),
+            progress: Notify::new(),
+            leaving: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            listeners: Mutex::default(),
+        }
+    }
+
+    /// One short hold of the lock: `what`, then whoever it concerns is woken and the timer is set.
+    pub(crate) fn with<R>(&self, what: impl FnOnce(&mut Inner, Time) -> R) -> R {
+        let mut inner = self.inner();
+        let result = what(&mut inner, self.clock.now());
+        self.dispatch(&mut inner);
+        self.arm(&mut inner);
+        result
+    }
+
+    /// As [`Core::with`], then sends what there is to send.
+    pub(crate) fn act<R>(&self, what: impl FnOnce(&mut Inner, Time) -> R) -> R {
+        let result = self.with(what);
+        self.flush();
+        result
+    }
+
+    /// Sends all that the node has to send, unless somebody else is at it and sees that there is
+    /// more.
+    pub(crate) fn flush(&self) {
+        self.dirty.store(true, Ordering::SeqCst);
+        while self.dirty.load(Ordering::SeqCst) {
+            let mut tx = match self.tx.try_lock() {
+                Ok(tx) => tx,
+                Err(std::sync::TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                // Its holder looks at `dirty` again after the unlock.
+                Err(std::sync::TryLockError::WouldBlock) => return,
+            };
+            while self.dirty.swap(false, Ordering::SeqCst) {
+                self.flushed.store(self.clock.now().0, Ordering::Relaxed);
+                let blocked = tx.pump(self);
+                if blocked && !self.blocked.swap(true, Ordering::SeqCst) {
+                    self.changed.notify_one();
+                } else if !blocked {
+                    self.blocked.store(false, Ordering::SeqCst);
+                }
+            }
+        }
+    }
+
+    /// As [`Core::flush`], but leaves it to the driver when the last one was a moment ago: then
+    /// packets fill while it takes its turn.
+    pub(crate) fn flush_soon(&self) {
+        let last = Time(self.flushed.load(Ordering::Relaxed));
+        if self.clock.now().since(last) >= FLUSH_PAUSE {
+            return self.flush();
+        }
+        if !self.dirty.swap(true, Ordering::SeqCst) {
+            self.changed.notify_one();
+        }
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::SeqCst)
+    }
+
+    /// Waits until `look` returns something, the time is over (`None`) or the endpoint has closed
+    /// (`None` as well).
+    pub(crate) async fn wait<R>(
+        &self,
+        limit: Duration,
+        mut look: impl FnMut(&mut Inner, Time) -> Option<R>,
+    ) -> Option<R> {
+        let wait = async {
+            loop {
+                let progress = self.progress.notified();
+                tokio::pin!(progress);
+                progress.as_mut().enable(); // before looking: nothing is missed
+                let closed = self.is_closed();
+                if let Some(found) = self.with(&mut look) {
+                    return Some(found);
+                }
+                if closed {
+                    return None;
+                }
+                progress.await;
+            }
+        };
+        tokio::time::timeout(limit, wait).await.ok().flatten()
+    }
+
+    pub(crate) fn events(&self) -> EventStream {
+        let queue = Arc::new(EventQueue::default());
+        if self.is_closed() {
+            queue.close();
+        }
+        self.listeners().push(Arc::downgrade(&queue));
+        queue.stream()
+    }
+
+    /// Says goodbye without waiting.
+    pub(crate) fn leave(&self) {
+        if !self.leaving.swap(true, Ordering::SeqCst) && !self.is_closed() {
+            self.act(|inner, now| inner.node.close(now));
+            self.changed.notify_one();
+        }
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// The driver has ended: everybody who waits is told.
+    pub(crate) fn shut(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+        self.closed.store(true, Ordering::SeqCst);
+        let mut inner = self.inner();
+        inner.publications.values().for_each(|publication| publication.writable.notify_waiters());
+        for subscription in inner.subscriptions.values() {
+            subscription.readable.store(true, Ordering::SeqCst);
+            subscription.wake.notify_one();
+        }
+        inner.questions.clear();
+        drop(inner);
+        for listener in self.listeners().drain(..) {
+            if let Some(queue) = listener.upgrade() {
+                queue.close();
+            }
+        }
+        self.progress.notify_waiters();
+    }
+
+    /// Pulls the next thing to send; wakes and arms when there is none.
+    pub(crate) fn pull(&self, batch: &mut motet_proto::TxBatch) -> Option<motet_proto::Transmit> {
+        let mut inner = self.inner();
+        let transmit = inner.node.poll_transmit(self.clock.now(), batch);
+        if transmit.is_none() {
+            self.dispatch(&mut inner);
+            self.arm(&mut inner);
+        }
+        transmit
+    }
+
+    /// Does what is due. `fired`: the timer has to be set anew.
+    pub(crate) fn expire(&self, fired: bool) {
+        self.with(|inner, now| {
+            if fired {
+                inner.armed = Time::NEVER;
+            }
+            if inner.node.poll_timeout().is_some_and(|deadline| deadline.at <= now) {
+                inner.node.handle_timeout(now);
+            }
+        });
+    }
+
+    /// Sets the timer for a deadline of the driver's own.
+    pub(crate) fn arm_for(&self, due: Time) {
+        let mut inner = self.inner();
+        self.arm(&mut inner);
+        self.arm_at(&mut inner, due);
+    }
+
+    fn arm(&self, inner: &mut Inner) {
+        let due = inner.node.poll_timeout().map_or(Time::NEVER, |deadline| deadline.at);
+        self.arm_at(inner, due);
+    }
+
+    fn arm_at(&self, inner: &mut Inner, due: Time) {
+        // A later deadline waits for the timer: one needless wake-up, instead of a system call for
+        // each time that a deadline moves away.
+        if due < inner.armed {
+            inner.armed = due;
+            let _ = self.timer.arm_at(self.clock.kernel(due)); // it has no error but a bad descriptor
+        }
+    }
+
+    fn dispatch(&self, inner: &mut Inner) {
+        use motet_proto::Event as Core;
+        while let Some(event) = inner.node.poll_event() {
+            let topic = |publication| {
+                let state: Option<&Arc<PubState>> = inner.publications.get(&publication);
+                state.map_or_else(|| Arc::from(""), |state| Arc::clone(&state.topic))
+            };
+            let told = match event {
+                Core::Readable(id) => {
+                    if let Some(subscription) = inner.subscriptions.get(&id)
+                        && !subscription.readable.swap(true, Ordering::SeqCst)
+                    {
+                        subscription.wake.notify_one();
+                    }
+                    continue;
+                }
+                Core::Writable(id) => {
+                    if let Some(publication) = inner.publications.get(&id) {
+                        publication.writable.notify_waiters();
+                    }
+                    continue;
+                }
+                Core::Query { key, what, cursor } => {
+                    let (body, next) = crate::ask::answer(self, inner, what, cursor);
+                    inner.node.answer(self.clock.now(), key, &body, next);
+                    continue;
+                }
+                Core::Answer { id, body, next } => {
+                    if let Some(asker) = inner.questions.remove(&id) {
+                        let _ = asker.send(body.map(|body| (body, next))); // it may have gone away
+                    }
+                    continue;
+                }
+                Core::PeerUp { key, name } => Event::PeerUp { key, name },
+                Core::PeerDown { key, name, reason, silent } => {
+                    Event::PeerDown { key, name, reason, silent }
+                }
+                Core::PeerSuspect { key } => Event::PeerSuspect { key },
+                Core::NameConflict { name, other, newcomer } => {
+                    Event::NameConflict { name, other, newcomer }
+                }
+                Core::DuplicateIdentity { key } => Event::DuplicateIdentity { key },
+                Core::ReaderJoined { publication, reader, readers } => {
+                    Event::ReaderJoined { topic: topic(publication), reader, readers }
+                }
+                Core::ReaderLeft { publication, reader, readers, reason } => {
+                    Event::ReaderLeft { topic: topic(publication), reader, readers, reason }
+                }
+                Core::ReaderLagging { publication, reader, missed } => {
+                    Event::ReaderLagging { topic: topic(publication), reader, missed }
+                }
+                Core::TypeMismatch { topic, ours, theirs, peer } => {
+                    Event::TypeMismatch { topic, ours, theirs, peer }
+                }
+                Core::Writer { writer, topic, state, .. } => Event::Writer { writer, topic, state },
+                Core::Refused { publication, reader, limit } => {
+                    Event::Refused { topic: topic(publication), reader, limit }
+                }
+                Core::Settled => Event::Settled,
+                Core::NoMulticast { iface } => Event::NoMulticast { interface: iface },
+                Core::Drained => {
+                    self.changed.notify_one();
+                    continue;
+                }
+                _ => continue,
+            };
+            self.progress.notify_waiters();
+            self.listeners().retain(|listener| match listener.upgrade() {
+                Some(queue) => {
+                    queue.push(&told);
+                    true
+                }
+                None => false,
+            });
+        }
+    }
+
+    /// A panic in the node is a bug report, and the driver ends with it; until then the state is
+    /// whole enough to say so.
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listeners(&self) -> MutexGuard<'_, Vec<Weak<EventQueue>>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A hold of every public handle. When the last one goes, the endpoint says goodbye.
+pub(crate) struct Hold {
+    pub(crate) core: Arc<Core>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.core.leave();
+    }
+}
+
+/// Within this time after a flush, further messages wait for the driver's turn: about as long as
+/// one system call, so that packets fill under load and nothing waits when idle.
+const FLUSH_PAUSE: Duration = Duration::from_micros(15);

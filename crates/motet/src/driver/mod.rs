@@ -1,0 +1,291 @@
+//! The driver: the only place that waits. It decides nothing.
+//!
+//! One future per endpoint, on the runtime that opened it or on a thread of its own. It waits for
+//! sockets, interfaces, the timer and the handles; hands datagrams to the node; sends what the node
+//! has to send. Handles do the same for their own verbs, without it: see [`Core`].
+
+mod clock;
+mod core;
+mod receive;
+mod sockets;
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use motet_net::{FileLock, InterfaceWatch, MulticastSocket, Timer, UnicastSocket};
+use motet_proto::{HostEvent, Time};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::oneshot;
+
+pub(crate) use self::clock::Clock;
+use self::clock::WallWatch;
+pub(crate) use self::core::{About, Answered, Core, Hold, Inner, PubState, SubState};
+use self::receive::Receiver;
+pub(crate) use self::sockets::{Plan, Sockets, Tx};
+use crate::error::OpenError;
+
+/// Starts the driver of `core`; returns when it runs. `lock` is held as long as it does.
+pub(crate) async fn start(
+    core: Arc<Core>,
+    lock: Option<FileLock>,
+    dedicated: bool,
+) -> Result<(), OpenError> {
+    let (started, result) = oneshot::channel();
+    let run = run(Shut { core, _lock: lock }, started);
+    if dedicated {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .map_err(OpenError::Socket)?;
+        let thread = std::thread::Builder::new().name("motet".to_owned());
+        thread.spawn(move || runtime.block_on(run)).map_err(OpenError::Socket)?;
+    } else {
+        tokio::spawn(run);
+    }
+    // Gone without a word: the runtime is shutting down.
+    result.await.unwrap_or(Err(OpenError::NoRuntime))
+}
+
+async fn run(shut: Shut, started: oneshot::Sender<Result<(), OpenError>>) {
+    let mut driver = match Driver::new(Arc::clone(&shut.core)) {
+        Ok(driver) => driver,
+        Err(error) => {
+            let _ = started.send(Err(OpenError::Socket(error))); // opening may have been abandoned
+            return;
+        }
+    };
+    let _ = started.send(Ok(()));
+    driver.run().await;
+}
+
+/// Tells everybody when the driver ends, in whatever way: also by a panic or with its runtime.
+struct Shut {
+    core: Arc<Core>,
+    _lock: Option<FileLock>,
+}
+
+impl Drop for Shut {
+    fn drop(&mut self) {
+        self.core.shut();
+    }
+}
+
+struct Driver {
+    core: Arc<Core>,
+    unicast: AsyncFd<Arc<UnicastSocket>>,
+    groups: Vec<AsyncFd<Arc<MulticastSocket>>>,
+    timer: AsyncFd<Arc<Timer>>,
+    watch: Option<AsyncFd<InterfaceWatch>>,
+    receiver: Receiver,
+    wall: WallWatch,
+    /// When to look at the interfaces again.
+    look: Time,
+    /// When the kernel was last asked what it dropped, and its answer.
+    drops: (Time, u64),
+    /// When to end although not everything was said.
+    leave_by: Option<Time>,
+}
+
+/// What has become ready.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ready {
+    unicast: bool,
+    writable: bool,
+    groups: bool,
+    timer: bool,
+    watch: bool,
+}
+
+impl Driver {
+    fn new(core: Arc<Core>) -> io::Result<Self> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        let unicast = register(Arc::clone(&core.sockets.unicast), both)?;
+        let timer = register(Arc::clone(&core.timer), Interest::READABLE)?;
+        // Where netlink is forbidden, the interfaces are looked at once a minute all the same.
+        let watch = InterfaceWatch::new().ok();
+        let watch = watch.map(|watch| register(watch, Interest::READABLE)).transpose()?;
+        let now = core.clock.now();
+        let receiver = Receiver::new(core.impairment);
+        let mut driver = Self {
+            core,
+            unicast,
+            groups: Vec::new(),
+            timer,
+            watch,
+            receiver,
+            wall: WallWatch::new(now),
+            look: now + LOOK_EVERY,
+            drops: (now, 0),
+            leave_by: None,
+        };
+        driver.register_groups()?;
+        Ok(driver)
+    }
+
+    async fn run(&mut self) {
+        self.core.flush();
+        loop {
+            if self.is_over() {
+                return;
+            }
+            let core = Arc::clone(&self.core);
+            let deadline = self.own_deadline();
+            core.arm_for(deadline);
+            let ready = tokio::select! {
+                ready = std::future::poll_fn(|cx| self.poll_ready(cx)) => ready,
+                () = core.changed.notified() => Ready::default(),
+            };
+            self.handle(ready);
+            self.core.flush();
+            self.core.progress.notify_waiters();
+            if self.receiver.is_behind() {
+                // More has arrived than one turn takes: others of this runtime have theirs first.
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// What is ready is cleared before it is used up, so no wake-up is lost.
+    fn handle(&mut self, ready: Ready) {
+        let core = &self.core;
+        if ready.timer {
+            core.timer.drain();
+        }
+        core.expire(ready.timer);
+        let now = core.clock.now();
+        let behind = self.receiver.take_behind();
+        if ready.unicast || behind {
+            self.receiver.unicast(core);
+        }
+        if ready.groups || behind {
+            for group in &self.groups {
+                self.receiver.group(core, group.get_ref());
+            }
+        }
+        self.receiver.release_late(core, now);
+        if ready.watch && self.watch.as_ref().is_some_and(|watch| watch.get_ref().drain()) {
+            // Changes come in bursts.
+            self.look = self.look.min(now + DEBOUNCE);
+        }
+        if now >= self.look {
+            self.look = now + LOOK_EVERY;
+            self.refresh(now);
+        }
+        self.look_at_kernel(now);
+    }
+
+    /// Interfaces may have changed.
+    fn refresh(&mut self, now: Time) {
+        // Refused for a moment: the next look finds out.
+        let Ok(interfaces) = self.core.sockets.refresh() else { return };
+        if self.register_groups().is_err() {
+            self.look = now + DEBOUNCE;
+        }
+        if self.receiver.interfaces_differ(&interfaces) {
+            self.core.with(|inner, now| {
+                inner.node.handle_host(now, HostEvent::Interfaces(interfaces));
+            });
+        }
+    }
+
+    fn register_groups(&mut self) -> io::Result<()> {
+        let wanted = self.core.sockets.groups();
+        self.groups.retain(|known| wanted.iter().any(|group| Arc::ptr_eq(group, known.get_ref())));
+        for group in wanted {
+            if !self.groups.iter().any(|known| Arc::ptr_eq(&group, known.get_ref())) {
+                self.groups.push(register(group, Interest::READABLE)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Clock and losses, once a second at most and only when awake anyway.
+    fn look_at_kernel(&mut self, now: Time) {
+        if let Some(wall) = self.wall.jumped(now) {
+            self.core.with(|inner, now| inner.node.handle_host(now, HostEvent::WallClock(wall)));
+        }
+        if now.since(self.drops.0) < Duration::from_secs(1) {
+            return;
+        }
+        let groups = self.groups.iter().map(|group| group.get_ref().kernel_drops());
+        let drops = self.core.sockets.unicast.kernel_drops() + groups.sum::<u64>();
+        let more = drops.saturating_sub(self.drops.1);
+        self.drops = (now, drops);
+        if more > 0 {
+            self.core.with(|inner, now| inner.node.handle_host(now, HostEvent::RxDropped(more)));
+        }
+    }
+
+    fn is_over(&mut self) -> bool {
+        if !self.core.is_leaving() {
+            return false;
+        }
+        let now = self.core.clock.now();
+        let by = *self.leave_by.get_or_insert(now + LEAVE_MAX);
+        now >= by || self.core.with(|inner, _| inner.node.is_drained())
+    }
+
+    /// The earliest deadline that is not the node's.
+    fn own_deadline(&self) -> Time {
+        let late = self.receiver.late_due().unwrap_or(Time::NEVER);
+        let leave = self.leave_by.unwrap_or(Time::NEVER);
+        self.look.min(late).min(leave)
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Ready> {
+        let ready = Ready {
+            unicast: is_readable(&self.unicast, cx),
+            // Asked for only while something waits, or every acknowledgement would wake us.
+            writable: self.core.is_blocked() && is_writable(&self.unicast, cx),
+            groups: self.groups.iter().fold(false, |any, group| is_readable(group, cx) | any),
+            timer: is_readable(&self.timer, cx),
+            watch: self.watch.as_ref().is_some_and(|watch| is_readable(watch, cx)),
+        };
+        let Ready { unicast, writable, groups, timer, watch } = ready;
+        if unicast || writable || groups || timer || watch || self.receiver.is_behind() {
+            Poll::Ready(ready)
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+/// Every `fd` here owns its descriptor, gives always the same one and is not handed out mutably:
+/// what the function's successor demands, and marks as unsafe because it cannot check it.
+#[expect(deprecated, reason = "its successor needs `unsafe`, which this crate forbids itself")]
+fn register<T: AsRawFd>(fd: T, interest: Interest) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(fd, interest)
+}
+
+/// Whether it is readable. Readiness is cleared at once: what is there is used up in this turn, and
+/// what comes later raises it again.
+fn is_readable<T: AsRawFd>(fd: &AsyncFd<T>, cx: &mut Context<'_>) -> bool {
+    match fd.poll_read_ready(cx) {
+        Poll::Ready(Ok(mut guard)) => {
+            guard.clear_ready();
+            true
+        }
+        Poll::Ready(Err(_)) | Poll::Pending => false,
+    }
+}
+
+fn is_writable<T: AsRawFd>(fd: &AsyncFd<T>, cx: &mut Context<'_>) -> bool {
+    match fd.poll_write_ready(cx) {
+        Poll::Ready(Ok(mut guard)) => {
+            guard.clear_ready();
+            true
+        }
+        Poll::Ready(Err(_)) | Poll::Pending => false,
+    }
+}
+
+/// Interfaces are looked at this often even when nothing is said to have changed.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// How long after a notice the interfaces are looked at.
+const DEBOUNCE: Duration = Duration::from_millis(200);
+/// Goodbyes are said within this time, or not at all.
+const LEAVE_MAX: Duration = Duration::from_secs(1);
