@@ -9,6 +9,8 @@ mod realm;
 mod topic;
 mod version;
 
+use std::ffi::OsString;
+
 use clap::Subcommand;
 
 use crate::context::Context;
@@ -47,7 +49,7 @@ pub(crate) enum Command {
     Version,
     /// motet-NAME, beside this program or on the path
     #[command(external_subcommand)]
-    External(Vec<std::ffi::OsString>),
+    External(Vec<OsString>),
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
