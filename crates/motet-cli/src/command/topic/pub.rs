@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use clap::Args;
-use motet::{Outgoing, PubQos, Publisher, SlowPolicy};
+use motet::{Event, Outgoing, PubQos, Publisher, SlowPolicy};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, BufReader, Stdin};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -86,6 +86,7 @@ pub(crate) async fn run(args: PubArgs, context: &Context) -> Result<Exit, Failur
     let (topic, mut source) = parse(&args)?;
     let limit = context.global.timeout;
     let endpoint = context.join().await?;
+    let mut events = endpoint.events();
     let publisher = endpoint.publisher_with(&topic, qos(&args, limit)).await?.blocking_deadline(limit);
     if let Some(n) = args.wait_readers {
         publisher.wait_readers(n, limit).await.map_err(|_| {
@@ -101,11 +102,17 @@ pub(crate) async fn run(args: PubArgs, context: &Context) -> Result<Exit, Failur
     }
     let messages = publish(&args, &publisher, &mut source).await?;
     endpoint.settled().await;
-    // A reader that was found at the last moment is still being dialled.
-    let readers = match publisher.readers() {
-        0 => publisher.wait_readers(1, DIAL).await.unwrap_or(0),
-        readers => readers,
-    };
+    // A reader may have had what it wanted, and left.
+    let mut readers = publisher.readers();
+    while let Some(event) = events.try_next() {
+        if let Event::ReaderJoined { readers: then, .. } = event {
+            readers = readers.max(then);
+        }
+    }
+    if readers == 0 {
+        // One that was found at the last moment is still being dialled.
+        readers = publisher.wait_readers(1, DIAL).await.unwrap_or(0);
+    }
     publisher.flushed(limit).await.map_err(|_| {
         Failure::timed_out(format!(
             "{} messages of {topic:?} were not acknowledged within {limit:?}; a reader is slow or \
