@@ -41,21 +41,32 @@ impl Context {
     /// Opens what [`Context::builder`] describes, watches over its name, logs its events.
     pub(crate) async fn open(&self, builder: Builder) -> Result<Endpoint, Failure> {
         let endpoint = builder.open().await?;
-        self.check_interfaces(&endpoint)?;
-        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint.clone());
         let mut events = endpoint.events();
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Some(endpoint.clone());
+        let snapshot = endpoint.snapshot();
+        self.check_interfaces(&snapshot.endpoint.interfaces)?;
         let (held, log) = (self.held.clone(), self.global.log);
         let name = self.global.name.clone();
+        let hold = move |name: &str, other: &str| {
+            held.send_replace(Some(format!(
+                "the name {name:?} is held by endpoint {other}, which still answers; \
+                 choose another --name, or end that one"
+            )));
+        };
+        // On one host a holder may have answered before anybody listened to events.
+        let own = snapshot.endpoint.incarnation;
+        if let Some(name) = &name {
+            let older = snapshot.peers.iter().find(|peer| {
+                peer.name == *name && peer.state != "dead" && peer.incarnation < own
+            });
+            older.inspect(|older| hold(name, &older.id));
+        }
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
                 if let (Event::NameConflict { newcomer: true, other, .. }, Some(name)) =
                     (&event, &name)
                 {
-                    held.send_replace(Some(format!(
-                        "the name {name:?} is held by endpoint {}, which still answers; \
-                         choose another --name, or end that one",
-                        other.id
-                    )));
+                    hold(name, &other.id.to_string());
                 }
                 tell(&event, log);
             }
@@ -131,15 +142,8 @@ impl Context {
         }
     }
 
-    /// A pattern that leaves nothing but loopback is a typo more often than a wish.
-    fn check_interfaces(&self, endpoint: &Endpoint) -> Result<(), Failure> {
-        if self.global.scope == Scope::Host {
-            return self.check_interface_names(&[]);
-        }
-        self.check_interface_names(&endpoint.snapshot().endpoint.interfaces)
-    }
-
-    fn check_interface_names(&self, used: &[String]) -> Result<(), Failure> {
+    /// An interface that is named and not there is a typo.
+    fn check_interfaces(&self, used: &[String]) -> Result<(), Failure> {
         for name in self.global.interface.iter().map(|name| name.trim()) {
             let plain = !name.is_empty() && !name.contains(['*', '?', '!', '[', ',', ' ']);
             let exists = || std::path::Path::new("/sys/class/net").join(name).exists();

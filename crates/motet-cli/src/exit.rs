@@ -127,7 +127,11 @@ impl From<OpenError> for Failure {
                 format!("{error}; give one of 224.0.0.0/4, or --multicast off"),
             ),
             OpenError::Config(_) => Self::new(Exit::Usage, "M0107", format!("{error}; see: motet --help")),
-            OpenError::KeyFile { .. } => Self::new(Exit::Refused, "M0207", error),
+            OpenError::KeyFile { .. } => Self::new(
+                Exit::Refused,
+                "M0207",
+                format!("{error}; a missing --key FILE is made anew"),
+            ),
             OpenError::KeyInUse { .. } => Self::new(Exit::Refused, "M0208", error),
             other => Self::new(Exit::Failed, "M0102", format!("{other}; see: motet doctor")),
         }

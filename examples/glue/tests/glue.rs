@@ -89,9 +89,11 @@ fn gl_3_two_networks_on_one_group_never_see_each_other() {
 #[test]
 fn gl_4_three_subscribers_print_each_message_once_in_order_under_loss_duplication_and_reordering() {
     let world = World::new();
-    let faults = ["--impair", "loss=20%,dup=5%,reorder=5%,seed=3"];
-    let mut readers = ["B", "C", "D"].map(|name| start(&world, TOPICS, name, &faults));
-    let _publisher = start(&world, TOPICS, "A", &[&faults[..], &["--send-messages"]].concat());
+    // What leaves and enters the publisher is lost and doubled, what enters a reader comes late.
+    let late = ["--impair", "reorder=10%,dup=5%,seed=3"];
+    let mut readers = ["B", "C", "D"].map(|name| start(&world, TOPICS, name, &late));
+    let lossy = ["--send-messages", "--impair", "loss=20%,dup=5%,seed=5"];
+    let _publisher = start(&world, TOPICS, "A", &lossy);
     let mut heard = Vec::new();
     for reader in &mut readers {
         for _ in 0..30 {
