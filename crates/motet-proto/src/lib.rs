@@ -33,3 +33,6 @@ pub use host::{Deadline, HostEvent, InterfaceInfo, RecvMeta, Transmit, TxBatch, 
 pub use ids::{EndpointId, EndpointKey, PubId, QueryId, QueryKey, SubId};
 pub use node::Node;
 pub use time::Time;
+
+/// The bytes on the network, for those who print or check them.
+pub use motet_wire as wire;

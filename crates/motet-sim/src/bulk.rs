@@ -63,7 +63,12 @@ pub fn run(bulk: Bulk) -> Report {
     (net.strict, net.keep, net.check_every) = (false, false, 4_096);
     let [writer, reader] = [net.endpoint("writer"), net.endpoint("reader")];
     net.subscribe_with(reader, &["bulk"], SubQos::default());
-    let qos = PubQos { slow: SlowPolicy::Block, log_bytes: bulk.log_bytes, history: 0, ..PubQos::default() };
+    let qos = PubQos {
+        slow: SlowPolicy::Block,
+        log_bytes: bulk.log_bytes,
+        history: 0,
+        ..PubQos::default()
+    };
     let to = net.advertise_with(writer, "bulk", qos);
     net.run_until(|net| net.said(writer, is_joined).is_some(), Duration::from_secs(30));
 

@@ -162,7 +162,11 @@ impl Link {
             at = at + Duration::from_nanos(rng.below(1 + model.reorder_by.as_nanos() as u64));
         }
         let damage = if chance(model.corrupt, rng) {
-            if rng.below(4) == 0 { Damage::Cut(rng.below(len as u64) as usize) } else { Damage::Flip(rng.u64()) }
+            if rng.below(4) == 0 {
+                Damage::Cut(rng.below(len as u64) as usize)
+            } else {
+                Damage::Flip(rng.u64())
+            }
         } else {
             Damage::None
         };

@@ -76,7 +76,8 @@ enum Command {
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
-    let parsed = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    let parsed =
+        text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
     parsed.filter(|range| range.start < range.end).ok_or_else(|| "expected from..to".into())
 }
 
@@ -112,7 +113,8 @@ fn seeds(args: &Args) -> ExitCode {
             scope.spawn(move || {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= args.seeds.end || sender.send(run_checked(seed, args.trace)).is_err() {
+                    if seed >= args.seeds.end || sender.send(run_checked(seed, args.trace)).is_err()
+                    {
                         return;
                     }
                 }
@@ -218,7 +220,9 @@ fn planted(name: &str, max_seeds: u64) -> ExitCode {
             return found(name, Some(seed), seed + 1, &violation.to_string());
         }
     }
-    println!("{{\"bug\":{name:?},\"caught\":false,\"seed\":null,\"seeds\":{max_seeds},\"violation\":null}}");
+    println!(
+        "{{\"bug\":{name:?},\"caught\":false,\"seed\":null,\"seeds\":{max_seeds},\"violation\":null}}"
+    );
     ExitCode::FAILURE
 }
 
@@ -226,7 +230,9 @@ fn planted(name: &str, max_seeds: u64) -> ExitCode {
 fn found(name: &str, seed: Option<u64>, tried: u64, why: &str) -> ExitCode {
     let seed = seed.map_or_else(|| "null".to_owned(), |seed| seed.to_string());
     let why = why.replace(['"', '\\'], "'");
-    println!("{{\"bug\":{name:?},\"caught\":true,\"seed\":{seed},\"seeds\":{tried},\"violation\":\"{why}\"}}");
+    println!(
+        "{{\"bug\":{name:?},\"caught\":true,\"seed\":{seed},\"seeds\":{tried},\"violation\":\"{why}\"}}"
+    );
     ExitCode::SUCCESS
 }
 

@@ -310,7 +310,10 @@ mod tests {
     }
 
     /// Runs a handshake; `damage` flips a byte of that message. Returns the messages read.
-    fn run(mut sides: [NullHandshake; 2], damage: Option<(usize, usize)>) -> (usize, [NullHandshake; 2]) {
+    fn run(
+        mut sides: [NullHandshake; 2],
+        damage: Option<(usize, usize)>,
+    ) -> (usize, [NullHandshake; 2]) {
         for step in 0..3 {
             let (from, to) = (step % 2, (step + 1) % 2);
             let mut message = Vec::new();

@@ -361,7 +361,10 @@ mod tests {
     fn everything_once_in_order_is_right() {
         let all = [message(1, b"one"), message(2, b"two"), message(3, b"three")];
         assert!(told(SlowPolicy::Block, &all).is_empty());
-        assert!(told(SlowPolicy::DropOldest, &[message(1, b"one"), missed(1), message(3, b"three")]).is_empty());
+        assert!(
+            told(SlowPolicy::DropOldest, &[message(1, b"one"), missed(1), message(3, b"three")])
+                .is_empty()
+        );
     }
 
     #[test]

@@ -142,7 +142,12 @@ fn draw_sub(rng: &mut Rng) -> SubQos {
         queue_bytes: pick(rng, &[64 << 10, 1 << 20, 8 << 20]),
         full: pick(
             rng,
-            &[QueuePolicy::Block, QueuePolicy::Block, QueuePolicy::DropOldest, QueuePolicy::DropNewest],
+            &[
+                QueuePolicy::Block,
+                QueuePolicy::Block,
+                QueuePolicy::DropOldest,
+                QueuePolicy::DropNewest,
+            ],
         ),
         ..SubQos::default()
     }
@@ -199,7 +204,15 @@ impl Swarm {
         let link = &self.net.world.link;
         let qos: Vec<_> = qos
             .iter()
-            .map(|q| format!("{:?}/{}/h{}/{}", q.slow, if q.reliable { "rel" } else { "be" }, q.history, q.log_bytes))
+            .map(|q| {
+                format!(
+                    "{:?}/{}/h{}/{}",
+                    q.slow,
+                    if q.reliable { "rel" } else { "be" },
+                    q.history,
+                    q.log_bytes
+                )
+            })
             .collect();
         let (eps, topics) = (eps.len(), topics.len());
         format!("{eps} endpoints, {topics} topics {qos:?}, {faults:?}, {link:?}")
@@ -248,7 +261,8 @@ impl Swarm {
         let end = self.net.world.now + ms(2_000 + self.rng.below(8_000));
         while self.net.world.now < end {
             let now = self.net.world.now;
-            let due: Vec<Ep> = late.iter().filter(|(_, at)| *at <= now).map(|(ep, _)| *ep).collect();
+            let due: Vec<Ep> =
+                late.iter().filter(|(_, at)| *at <= now).map(|(ep, _)| *ep).collect();
             late.retain(|(_, at)| *at > now);
             for ep in due {
                 self.net.start(ep, false);
@@ -291,26 +305,41 @@ impl Swarm {
                 }),
             }
         }
-        if faults.pause && one_in(&mut self.rng, 100) && let Some(ep) = self.running() {
+        if faults.pause
+            && one_in(&mut self.rng, 100)
+            && let Some(ep) = self.running()
+        {
             self.net.world.pause(ep.0);
             self.paused.push((ep, now + ms(50 + self.rng.below(3_000))));
         }
-        if faults.clock && one_in(&mut self.rng, 60) && let Some(ep) = self.running() {
+        if faults.clock
+            && one_in(&mut self.rng, 60)
+            && let Some(ep) = self.running()
+        {
             let hour = 3_600_000;
             let by = self.rng.below(2 * hour) as i64 - hour as i64;
             self.net.world.jump_clock(ep.0, by);
         }
-        if faults.moving && one_in(&mut self.rng, 150) && let Some(ep) = self.running() {
+        if faults.moving
+            && one_in(&mut self.rng, 150)
+            && let Some(ep) = self.running()
+        {
             self.net.world.move_host(ep.0);
         }
-        if faults.restart && one_in(&mut self.rng, 120) && let Some(ep) = self.running() {
+        if faults.restart
+            && one_in(&mut self.rng, 120)
+            && let Some(ep) = self.running()
+        {
             self.speakers.retain(|speaker| speaker.ep != ep);
             self.subs.retain(|(of, _)| *of != ep);
             let keep_key = one_in(&mut self.rng, 2);
             self.net.restart(ep, keep_key);
             self.applications(ep);
         }
-        if faults.churn && one_in(&mut self.rng, 40) && let Some(ep) = self.running() {
+        if faults.churn
+            && one_in(&mut self.rng, 40)
+            && let Some(ep) = self.running()
+        {
             let own = self.subs.iter().position(|(of, _)| *of == ep);
             match own {
                 Some(at) if one_in(&mut self.rng, 2) => {

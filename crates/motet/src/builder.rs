@@ -356,8 +356,8 @@ mod tests {
     #[test]
     fn a_peer_is_a_host_with_or_without_a_port() {
         let all: Vec<u16> = PEER_PORTS.collect();
-        let table: [(&str, Option<(&str, &[u16])>); 10] = [
-            ("10.0.0.7", Some(("10.0.0.7", &all))),
+        let table = [
+            ("10.0.0.7", Some(("10.0.0.7", &all[..]))),
             ("udp/10.0.0.8:37330", Some(("10.0.0.8", &[37_330]))),
             ("press-4.local", Some(("press-4.local", &all))),
             ("press-4:4000", Some(("press-4", &[4_000]))),

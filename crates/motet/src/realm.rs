@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use motet_crypto::{Invitation, RealmSecret};
+use zeroize::Zeroizing;
 
 use crate::error::RealmError;
 use crate::state::StateDirectory;
@@ -40,7 +41,7 @@ pub struct RealmInfo {
 
 /// The line `motet1-…` that makes whoever has it a full member. `Debug` does not show it; it is
 /// overwritten when dropped.
-pub struct InvitationLine(Box<dyn std::ops::Deref<Target = String> + Send + Sync>);
+pub struct InvitationLine(Zeroizing<String>);
 
 impl Realms {
     /// Those of the default state directory: `$MOTET_STATE`, else `$XDG_STATE_HOME/motet`, else
@@ -79,7 +80,7 @@ impl Realms {
     /// # Errors
     /// [`RealmError`]; `NotFound` if there is no such realm here.
     pub fn invite(&self, name: &str) -> Result<InvitationLine, RealmError> {
-        Ok(InvitationLine(Box::new(self.read(name)?.to_line())))
+        Ok(InvitationLine(self.read(name)?.to_line()))
     }
 
     /// Becomes a member by a line from [`Realms::invite`]; true if this call stored it, false if

@@ -108,11 +108,13 @@ impl<C: Crypto> Node<C> {
         let topic = incoming.topic.arc();
         let (seq, t_us, body) = match item {
             Item::Message { seq, t_us, body } => (seq, t_us, body),
-            Item::Missed { n, reason, .. } => {
+            Item::Missed { from, n, reason } => {
                 incoming.missed += n;
                 self.counters.messages_missed += n;
                 for id in &incoming.subs {
-                    if let Some(sub) = self.subscriptions.get_mut(id) {
+                    let start = incoming.start_of(*id).max(incoming.history_below).max(from);
+                    let n = (from + n).saturating_sub(start);
+                    if let Some(sub) = self.subscriptions.get_mut(id).filter(|_| n > 0) {
                         sub.queue.push_missed(writer, topic.clone(), n, reason);
                         notify(sub, *id, &mut self.events);
                     }
@@ -126,12 +128,12 @@ impl<C: Crypto> Node<C> {
             Ok(envelope) => body.len() - envelope.payload.len(),
             Err(_) => {
                 self.counters.malformed_records += 1;
-                self.missed(at, stream, 1, MissedReason::Refused);
+                self.missed(at, stream, seq, MissedReason::Refused);
                 return;
             }
         };
         if expired {
-            self.missed(at, stream, 1, MissedReason::Expired);
+            self.missed(at, stream, seq, MissedReason::Expired);
             return;
         }
         let received = Received {
@@ -145,7 +147,13 @@ impl<C: Crypto> Node<C> {
             payload_at,
         };
         let mut lagging = false;
+        if !incoming.starts.is_empty() && incoming.starts.values().all(|start| *start <= seq) {
+            incoming.starts.clear();
+        }
         for id in &incoming.subs {
+            if seq < incoming.start_of(*id) {
+                continue;
+            }
             let Some(sub) = self.subscriptions.get_mut(id) else { continue };
             if sub.qos.abort_after.is_some_and(|limit| lag.behind > limit) {
                 sub.queue.push_missed(writer, topic.clone(), 1, MissedReason::Lagging);
@@ -165,16 +173,20 @@ impl<C: Crypto> Node<C> {
         }
     }
 
-    fn missed(&mut self, at: usize, stream: StreamId, n: u64, reason: MissedReason) {
+    /// What is not delivered leaves a mark and is counted (T-52).
+    fn missed(&mut self, at: usize, stream: StreamId, seq: u64, reason: MissedReason) {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let writer = peer.key;
         let Some(incoming) = peer.ins.get_mut(&stream) else { return };
-        incoming.missed += n;
-        self.counters.messages_missed += n;
+        incoming.missed += 1;
+        self.counters.messages_missed += 1;
         let topic = incoming.topic.arc();
         for id in &incoming.subs {
+            if seq < incoming.start_of(*id) {
+                continue;
+            }
             if let Some(sub) = self.subscriptions.get_mut(id) {
-                sub.queue.push_missed(writer, topic.clone(), n, reason);
+                sub.queue.push_missed(writer, topic.clone(), 1, reason);
                 notify(sub, *id, &mut self.events);
             }
         }
@@ -205,7 +217,7 @@ impl<C: Crypto> Node<C> {
         }
     }
 
-    /// Forgets a stream that we read.
+    /// Forgets a stream that we read; its reader frees what it held (F-6).
     pub(super) fn drop_incoming(&mut self, at: usize, stream: StreamId) -> Option<Incoming> {
         let peer = self.peers.get_mut(at).and_then(Option::as_mut)?;
         let mut incoming = peer.ins.remove(&stream)?;
@@ -296,7 +308,8 @@ impl<C: Crypto> Node<C> {
 
 type Subscriptions = alloc::collections::BTreeMap<SubId, Subscription>;
 
-fn has_room(subs: &Subscriptions, incoming: &Incoming) -> bool {
+/// Every subscription of a stream takes a message now.
+pub(super) fn has_room(subs: &Subscriptions, incoming: &Incoming) -> bool {
     incoming
         .subs
         .iter()

@@ -66,6 +66,8 @@ pub(super) struct Control {
     pub(super) cursor: Cursor,
     pub(super) reader: Reader<Assembly>,
     pub(super) ready: bool,
+    /// Something was left out for want of room.
+    pub(super) resync: bool,
 }
 
 impl Control {
@@ -76,12 +78,15 @@ impl Control {
             reader: Reader::new(1, CONTROL_QOS),
             log,
             ready: false,
+            resync: false,
         }
     }
 }
 
 /// What a peer may send on the control stream before it is read: it is read at once.
 pub(super) const CONTROL_WINDOW: u64 = 1 << 20;
+/// Unread control records before the session is closed.
+pub(super) const CONTROL_MAX: u64 = 4 << 20;
 
 const CONTROL_QOS: ReadQos =
     ReadQos { reliable: true, order: Order::Fifo, max_message: CONTROL_WINDOW };
@@ -92,6 +97,10 @@ pub(super) struct Outgoing {
     pub(super) priority: u8,
     pub(super) ready: bool,
     pub(super) hot: bool,
+    /// The first message that was offered: kept until the answer.
+    pub(super) offered: u64,
+    /// It came back after the log had moved past what it wants: it is told what it missed.
+    pub(super) behind: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,6 +119,12 @@ pub(super) struct Incoming {
     pub(super) topic: TopicName,
     pub(super) reader: Reader<Assembly>,
     pub(super) subs: Vec<SubId>,
+    /// Where subscriptions start that came when the stream was open already.
+    pub(super) starts: BTreeMap<SubId, u64>,
+    /// History below this was asked for again: what is gone of it is nobody's loss.
+    pub(super) history_below: u64,
+    pub(super) qos: ReadQos,
+    pub(super) first_avail: u64,
     pub(super) lag: LagClock,
     pub(super) lifespan: Option<core::time::Duration>,
     pub(super) missed: u64,
@@ -117,6 +132,13 @@ pub(super) struct Incoming {
     pub(super) hot: bool,
     pub(super) stalled: bool,
     pub(super) suspended: bool,
+}
+
+impl Incoming {
+    /// The first message that is for this subscription.
+    pub(super) fn start_of(&self, id: SubId) -> u64 {
+        self.starts.get(&id).copied().unwrap_or(0)
+    }
 }
 
 impl<A> Peer<A> {

@@ -1,7 +1,7 @@
 //! Datagrams → realm packets, handshakes, sessions → frames → streams.
 
 use super::Node;
-use super::deliver::budget;
+use super::deliver::{budget, has_room};
 use super::peer::OutState;
 use crate::crypto::Crypto;
 use crate::events::{DownReason, Event, WriterState};
@@ -45,7 +45,7 @@ impl<C: Crypto> Node<C> {
             PacketType::Cookie => self.on_cookie(now, &meta, &packet),
             PacketType::Reset => self.on_reset(now, &packet),
             PacketType::Vneg => self.on_vneg(now, &packet),
-            PacketType::Mdata | PacketType::Hint => self.counters.unsupported_packets += 1,
+            PacketType::Mdata | PacketType::Hint => self.counters.unsupported_packets += 1, // S-60
         }
     }
 
@@ -187,7 +187,7 @@ impl<C: Crypto> Node<C> {
             }
         }
         let before = peer.session.watch.on_heard(now);
-        if meta.src != peer.session.path.remote {
+        if meta.src != peer.session.path.remote && peer.session.on_stray(now) {
             let token = self.rng.u64();
             peer.session.path.try_address(now, meta.src, meta.dst, token); // S-40
         }
@@ -215,7 +215,7 @@ impl<C: Crypto> Node<C> {
             }
         }
         if broken {
-            self.counters.malformed_frames += 1;
+            self.counters.malformed_frames += 1; // W-21
             self.close_peer(now, at, close::FRAME_ERROR, DownReason::Protocol);
             return;
         }
@@ -251,7 +251,7 @@ impl<C: Crypto> Node<C> {
             Frame::Ack(ack) => match peer.session.on_ack(now, &ack) {
                 Some(lost) => self.counters.packets_lost += lost,
                 None => {
-                    self.counters.malformed_frames += 1;
+                    self.counters.malformed_frames += 1; // S-17
                     self.close_peer(now, at, close::FRAME_ERROR, DownReason::Protocol);
                     return false;
                 }
@@ -264,7 +264,9 @@ impl<C: Crypto> Node<C> {
                 let rtt = peer.session.rtt_view();
                 let outcome = if stream == 0 {
                     let control = &mut peer.control;
-                    control.cursor.on_nak(&control.log, now, &rtt, items)
+                    let outcome = control.cursor.on_nak(&control.log, now, &rtt, items);
+                    control.ready = control.cursor.has_work(&control.log);
+                    outcome
                 } else {
                     let log = self.publications.get(&stream).map(|publication| &publication.log);
                     let (Some(out), Some(log)) = (peer.outs.get_mut(&stream), log) else {
@@ -318,7 +320,7 @@ impl<C: Crypto> Node<C> {
                     if host_changed {
                         let base = self.cfg.mtu_base.min(self.mtu_cap).max(512);
                         let max = if self.cfg.mtu_discovery { self.cfg.mtu_max } else { base };
-                        peer.session.on_moved((base, max.max(base)));
+                        peer.session.on_moved(now, (base, max.max(base)));
                     }
                 }
             }
@@ -362,7 +364,7 @@ impl<C: Crypto> Node<C> {
             return;
         }
         let Some(incoming) = peer.ins.get_mut(&stream) else { return };
-        let open = !incoming.stalled;
+        let open = !incoming.stalled && has_room(&self.subscriptions, incoming);
         let mut budget = budget(&mut self.pool, &mut peer.share);
         incoming.reader.set_rtt(rtt);
         let taken = incoming.reader.on_message(arrival, seq, t_us, body, open, &mut budget);
@@ -434,6 +436,8 @@ impl<C: Crypto> Node<C> {
             }
             let acked = control.cursor.acked();
             control.log.trim(acked, 0, now.micros(), None);
+            control.ready = control.cursor.has_work(&control.log);
+            self.resync(now, at);
             return;
         }
         let Some(publication) = self.publications.get(&stream) else { return };
@@ -443,7 +447,8 @@ impl<C: Crypto> Node<C> {
         }
         match out.cursor.on_status(&publication.log, now, &rtt, next_seq, next_off, window) {
             Ok(progress) => {
-                if progress.opened || progress.advanced {
+                out.behind &= next_seq < publication.log.first();
+                if out.cursor.has_work(&publication.log) {
                     peer.make_ready(stream);
                 }
                 peer.heat_out(stream);
@@ -467,6 +472,7 @@ impl<C: Crypto> Node<C> {
                 && out.state == OutState::Suspended
             {
                 out.state = OutState::Active;
+                out.behind = true;
                 peer.make_ready(*stream);
                 peer.heat_out(*stream);
             }

@@ -1,6 +1,6 @@
 //! The application → publications, subscriptions.
 
-use super::deliver::{notify, stream_end};
+use super::deliver::{budget, free, stream_end};
 use super::local::{LocalReader, Publication, Subscription};
 use super::peer::OutState;
 use super::{Node, Packet};
@@ -16,6 +16,7 @@ use crate::topics::queue::Queue;
 use crate::transport::session::Kind;
 use crate::transport::stream::cost;
 use crate::transport::stream::log::Log;
+use crate::transport::stream::reader::Reader;
 use alloc::format;
 use alloc::vec::Vec;
 use core::fmt;
@@ -328,7 +329,7 @@ impl<C: Crypto> Node<C> {
         Ok(seq)
     }
 
-    /// Makes room for `bytes` in a log, as its policy says.
+    /// Makes room for `bytes` in a log, as its policy says (T-15).
     fn make_room(&mut self, now: Time, stream: StreamId, bytes: u64) -> Result<(), PublishError> {
         let fits = |publication: &Publication| {
             publication.log.is_empty()
@@ -341,7 +342,7 @@ impl<C: Crypto> Node<C> {
         let needed = match publication.qos.slow {
             SlowPolicy::DropOldest => u64::MAX,
             SlowPolicy::DropNewest | SlowPolicy::Block | SlowPolicy::Disconnect(_) => {
-                self.acked_by_all(stream)
+                self.needed_from(stream, false)
             }
         };
         let publication = self.publications.get_mut(&stream).ok_or(PublishError::Closed)?;
@@ -444,26 +445,52 @@ impl<C: Crypto> Node<C> {
             self.match_local(stream);
             self.deliver_local(now, stream);
         }
-        self.join_streams(id);
+        self.join_streams(now, id);
         self.interest_changed(now);
         id
     }
 
-    /// A new subscription reads streams that are open already from here on.
-    fn join_streams(&mut self, id: SubId) {
+    /// A new subscription reads streams that are open already, too: from here on, or with their
+    /// history, which is then sent once more (the others do not see it twice).
+    fn join_streams(&mut self, now: Time, id: SubId) {
         let Some(sub) = self.subscriptions.get_mut(&id) else { return };
+        let mut again = Vec::new();
         for (at, peer) in self.peers.iter_mut().enumerate() {
             let Some(peer) = peer else { continue };
             for (stream, incoming) in &mut peer.ins {
                 let typed = sub.qos.type_tag.is_empty()
                     || incoming.type_tag.is_empty()
                     || *sub.qos.type_tag == *incoming.type_tag;
-                if typed && sub.matches(&incoming.topic) && !incoming.subs.contains(&id) {
-                    incoming.subs.push(id);
-                    sub.feeds.push((at, *stream));
-                    notify(sub, id, &mut self.events);
+                if !typed || !sub.matches(&incoming.topic) || incoming.subs.contains(&id) {
+                    continue;
+                }
+                let next = incoming.reader.next();
+                let start = sub.start(incoming.first_avail, next);
+                for old in &incoming.subs {
+                    let from = incoming.starts.entry(*old).or_insert(0);
+                    *from = (*from).max(next);
+                }
+                incoming.starts.insert(id, start);
+                incoming.subs.push(id);
+                sub.feeds.push((at, *stream));
+                if start < next && !incoming.suspended {
+                    incoming.reader.release(&mut budget(&mut self.pool, &mut peer.share));
+                    incoming.reader = Reader::new(start, incoming.qos);
+                    incoming.history_below = next;
+                    again.push((at, *stream));
                 }
             }
+        }
+        for (at, stream) in again {
+            let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { continue };
+            let Some(incoming) = peer.ins.get_mut(&stream) else { continue };
+            let free = free(&self.subscriptions, incoming);
+            let status = incoming.reader.status(now, free);
+            let required = incoming.qos.reliable;
+            let (start_seq, window) = (status.next_seq, status.window);
+            peer.heat_in(stream);
+            self.say(now, at, &Record::Accept { stream, start_seq, window, required });
+            self.rearm(at);
         }
     }
 
@@ -567,7 +594,7 @@ impl<C: Crypto> Node<C> {
         self.leaving && self.outbox.is_empty() && self.discovery.is_closed()
     }
 
-    /// Ends a session: three copies of CLOSE, no answer awaited.
+    /// Ends a session: three copies of CLOSE, no answer awaited (S-51).
     pub(super) fn close_peer(&mut self, now: Time, at: usize, code: u64, reason: DownReason) {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         for _ in 0..3 {

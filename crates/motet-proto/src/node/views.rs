@@ -289,7 +289,7 @@ impl<C: Crypto> Node<C> {
             return Err(format!("O6: {} of {limit} reassembly bytes in use", self.pool.used()));
         }
         for peer in self.peers.iter().flatten() {
-            if peer.control.log.bytes() > super::peer::CONTROL_WINDOW {
+            if peer.control.log.bytes() > super::peer::CONTROL_MAX {
                 return Err(format!("O6: control backlog of {} bytes", peer.control.log.bytes()));
             }
             peer.control.reader.check().map_err(|rule| format!("control: {rule}"))?;
@@ -311,17 +311,20 @@ impl<C: Crypto> Node<C> {
             if bytes > max && publication.log.next() - publication.log.first() > 1 {
                 return Err(format!("O6: a log of {bytes} bytes, at most {max}"));
             }
-            let acked = self.acked_by_all(publication.stream());
             let strict = !matches!(publication.qos.slow, crate::SlowPolicy::DropOldest);
-            if strict && publication.qos.reliable && acked < publication.log.first() {
-                return Err(format!(
-                    "O4: message {acked} was freed before all live readers had it"
-                ));
+            let first = publication.log.first();
+            for peer in self.peers.iter().flatten() {
+                let Some(out) = peer.outs.get(&publication.stream()) else { continue };
+                let acked = out.cursor.acked();
+                let lacks = out.state == OutState::Active && !out.behind && acked < first;
+                if strict && publication.qos.reliable && lacks {
+                    return Err(format!("O4: message {acked} was freed, a live reader lacks it"));
+                }
             }
         }
         for sub in self.subscriptions.values() {
             let max = sub.qos.queue_bytes.max(1_024);
-            if sub.queue.bytes() > max && sub.queue.len() > 1 {
+            if !sub.queue.within_limit() {
                 return Err(format!("O6: a queue of {} bytes, at most {max}", sub.queue.bytes()));
             }
         }

@@ -75,11 +75,12 @@ impl Queue {
     }
 
     /// Puts a message at the end. One that is larger than the whole queue is taken when no other
-    /// message is in it: nothing is stuck for ever. P-30
+    /// message is in it: nothing is stuck for ever. P-30 A queue that blocks takes messages as long
+    /// as it is not full, so that the last one may go over its limit.
     pub fn push(&mut self, message: Received) -> Pushed {
         let cost = cost(&message);
         let mut pushed = Pushed::Queued;
-        while self.bytes > 0 && self.bytes.saturating_add(cost) > self.limit {
+        while self.has_no_room_for(cost) {
             match self.policy {
                 QueuePolicy::Block => return Pushed::Refused(message),
                 QueuePolicy::DropNewest => {
@@ -148,6 +149,25 @@ impl Queue {
     /// There is no room for even the smallest message.
     pub fn is_full(&self) -> bool {
         self.bytes > 0 && self.free() < MESSAGE_COST_MIN
+    }
+
+    /// A queue that blocks takes a last message over its limit, as its readers stop only after it.
+    fn has_no_room_for(&self, cost: usize) -> bool {
+        match self.policy {
+            QueuePolicy::Block => self.is_full(),
+            QueuePolicy::DropOldest | QueuePolicy::DropNewest => {
+                self.bytes > 0 && self.bytes.saturating_add(cost) > self.limit
+            }
+        }
+    }
+
+    /// All but its newest message are within the limit.
+    pub fn within_limit(&self) -> bool {
+        let newest = self.slots.iter().rev().find_map(|slot| match slot {
+            Slot::Message(message) => Some(cost(message)),
+            Slot::Missed(_) => None,
+        });
+        self.bytes.saturating_sub(newest.unwrap_or(0)) <= self.limit
     }
 
     /// Messages and marks.

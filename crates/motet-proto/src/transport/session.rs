@@ -14,7 +14,7 @@ use super::pacer::Pacer;
 use super::path::Path;
 use super::replay::Window;
 use super::rtt::Rtt;
-use super::sent::{InFlight, Outcome, Sent};
+use super::sent::{Outcome, Sent};
 use super::stream::RttView;
 use crate::Time;
 use crate::crypto::{Aead, Crypto};
@@ -29,6 +29,9 @@ use motet_wire::packet::{DataHeader, TAG_LEN};
 
 /// Bytes of a packet that are not frames.
 pub const OVERHEAD: usize = DataHeader::LEN + TAG_LEN;
+
+/// The address in use is asked this often whether it still works, when packets come from another.
+const STRAY_PING: Duration = Duration::from_millis(100);
 
 /// A keyed association with one peer.
 pub struct Session<A> {
@@ -72,6 +75,7 @@ pub struct Session<A> {
     replay: Window,
     next: u64,
     probes: u32,
+    stray_at: Time,
     hs3: Option<Hs3Retry>,
     established: Time,
 }
@@ -138,7 +142,7 @@ impl<A: Aead> Session<A> {
             sent: Sent::new(),
             rtt: Rtt::new(),
             congestion: controller(base, agreed.credit.0),
-            pacer: Pacer::new(),
+            pacer: Pacer::new(now),
             mtu: Mtud::new(base, max),
             credit: agreed.credit,
             received: 0,
@@ -149,6 +153,7 @@ impl<A: Aead> Session<A> {
             replay: Window::new(),
             next: 0,
             probes: 0,
+            stray_at: now,
             hs3,
             established: now,
         }
@@ -195,7 +200,7 @@ impl<A: Aead> Session<A> {
 
     /// May a packet with data leave now? If not for the pacer, says when.
     pub fn may_send(&mut self, now: Time) -> Result<(), Option<Time>> {
-        let InFlight { bytes, packets } = self.sent.in_flight();
+        let (bytes, packets) = self.sent.in_flight();
         let size = u64::from(self.mtu.current());
         let window = self.congestion.window().min(self.credit.0);
         if packets > 0 && (bytes + size > window || packets + 1 > self.credit.1) {
@@ -206,6 +211,17 @@ impl<A: Aead> Session<A> {
             Some(at) => Err(Some(at)),
             None => Ok(()),
         }
+    }
+
+    /// A packet came from another address than the one in use. True if that one is to be tried:
+    /// what we send to the old one is not answered any more. As long as it is, two ways work and
+    /// either side keeps its own; following each other would never end.
+    pub fn on_stray(&mut self, now: Time) -> bool {
+        if self.probes == 0 && now >= self.stray_at {
+            self.ping = true;
+            self.stray_at = now + STRAY_PING;
+        }
+        self.probes > 0
     }
 
     /// Starts a packet: the header's place is taken in `out`.
@@ -260,8 +276,7 @@ impl<A: Aead> Session<A> {
     /// sent.
     pub fn on_ack(&mut self, now: Time, ack: &Ack<'_>) -> Option<u64> {
         let delay = Duration::from_micros(ack.delay_us.min(1_000_000));
-        let (ranges, rtt) = (ack.ranges(), &mut self.rtt);
-        let outcome = self.sent.on_ack(now, ack.largest, ranges, ack.ce, delay, rtt);
+        let outcome = self.sent.on_ack(now, ack, &mut self.rtt, delay);
         if outcome.invalid {
             return None;
         }
@@ -276,7 +291,7 @@ impl<A: Aead> Session<A> {
             self.congestion.on_ack(now, outcome.acked_bytes, sent_at, &self.rtt, self.app_limited);
         }
         if outcome.lost_bytes > 0 || outcome.ce_increase > 0 {
-            let sent_at = outcome.newest_lost_sent_at.or(outcome.largest_acked_sent_at);
+            let sent_at = outcome.largest_lost_sent_at.or(outcome.largest_acked_sent_at);
             self.congestion.on_congestion(now, sent_at.unwrap_or(now), outcome.persistent);
         }
         if self.mtu.on_outcome(now, outcome) {
@@ -312,7 +327,7 @@ impl<A: Aead> Session<A> {
     }
 
     fn pto_deadline(&self) -> Time {
-        let packets = self.sent.in_flight().packets;
+        let packets = self.sent.in_flight().1;
         match self.sent.pto_base() {
             Some(base) if packets > 0 && self.probes < 10 => {
                 base + self.rtt.pto(Duration::from_millis(5)) * (1 << self.probes.min(10))
@@ -329,19 +344,17 @@ impl<A: Aead> Session<A> {
     }
 
     /// The session moved to another address: what was learnt of the old way is void.
-    pub fn on_moved(&mut self, mtu: (u16, u16)) {
+    pub fn on_moved(&mut self, now: Time, mtu: (u16, u16)) {
         self.congestion = controller(mtu.0, self.credit.0);
         self.mtu = Mtud::new(mtu.0, mtu.1);
         self.rtt = Rtt::new();
-        self.pacer = Pacer::new();
+        self.pacer = Pacer::new(now);
     }
 }
 
 /// CUBIC, with the peer's credit as its floor where the round trip is tiny.
 fn controller(mtu: u16, credit: u64) -> Box<dyn Controller> {
-    let mut cubic = Cubic::new(mtu);
-    cubic.set_floor(credit);
-    Box::new(cubic)
+    Box::new(Cubic::new(mtu, credit))
 }
 
 /// What a packet holds, as far as metering cares.

@@ -1,0 +1,59 @@
+//! The stories of `motet_sim::scenarios`, each a test.
+
+/// One test per story.
+macro_rules! tell {
+    ($($module:ident { $($name:ident)* })*) => {
+        $(mod $module { $(#[test] fn $name() { motet_sim::scenarios::$module::$name(); })* })*
+
+        #[test]
+        fn every_story_is_told_here() {
+            let told = [$($(stringify!($name),)*)*];
+            let all: Vec<_> = motet_sim::scenarios::ALL.iter().map(|(name, _)| *name).collect();
+            assert_eq!(all, told);
+        }
+    };
+}
+
+tell! {
+    repair {
+        a_lost_message_is_asked_for_once_and_everything_arrives_in_order
+        a_lost_question_is_asked_again_before_a_heartbeat_could_help
+        a_calm_net_asks_for_nothing
+        feedback_lost_for_five_seconds_stalls_nobody
+        the_last_message_of_a_burst_is_recovered_within_50_ms
+        a_large_message_crosses_a_bursty_link_in_bounded_time
+        repairs_stay_below_three_times_what_was_lost
+        only_the_lost_piece_of_a_large_message_is_sent_again
+        late_originals_do_not_confuse_the_questions
+        a_hundred_separate_holes_are_repaired_at_once
+        a_very_large_message_survives_five_percent_loss
+    }
+    flow {
+        a_lost_reopening_of_the_window_is_repeated
+        back_pressure_never_closes_a_session
+        a_slow_reader_is_told_what_it_missed
+        a_late_reader_gets_the_history_it_asks_for
+        a_writer_that_leaves_gets_its_last_words_out
+        local_readers_get_everything
+    }
+    meeting {
+        endpoints_meet_within_a_second_whoever_starts_first
+        lost_first_packets_delay_a_meeting_but_do_not_prevent_it
+        seven_dead_addresses_of_eight_do_not_hold_up_a_dial
+        a_one_way_cut_of_20_s_heals
+        an_address_change_keeps_the_session
+        an_endpoint_without_a_way_for_data_is_dead_whatever_its_beacons_say
+        a_quiet_peer_stays_for_an_hour
+        loopback_needs_no_multicast
+        the_path_mtu_is_found_in_a_few_probes
+    }
+    identity {
+        a_restart_with_the_clock_set_back_gets_in
+        a_restart_is_no_name_conflict
+        two_living_holders_of_a_name_are_both_told
+        two_holders_of_one_key_are_told_and_others_unharmed
+        forged_packets_change_nothing_but_counters
+        nothing_expires_because_clocks_differ
+        another_realm_is_not_heard
+    }
+}
