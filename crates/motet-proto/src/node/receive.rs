@@ -85,7 +85,7 @@ impl<C: Crypto> Node<C> {
             HostEvent::Resumed => {
                 for peer in self.peers.iter_mut().flatten() {
                     let silent = now.since(peer.session.watch.heard());
-                    peer.session.watch.forgive(silent);
+                    peer.session.watch.forgive(now, silent);
                 }
             }
         }
@@ -110,6 +110,9 @@ impl<C: Crypto> Node<C> {
         if !self.discovery.fresh(from, header.counter) {
             self.counters.replayed_beacons += 1;
             return;
+        }
+        if from.id == self.key.id {
+            self.own_voice(now, from.incarnation);
         }
         let records = packet.get(RealmHeader::LEN..packet.len() - TAG_LEN).unwrap_or(&[]);
         if header.leaving {
