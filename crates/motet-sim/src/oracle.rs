@@ -150,8 +150,10 @@ impl Oracle {
     /// A writer was told that an endpoint's readers are ready.
     pub fn on_joined(&mut self, stream: &StreamKey, reader: EndpointKey) {
         if let Some(written) = self.written.get_mut(stream) {
+            // Anew each time: in between it may have been cut off, left, and come back as another
+            // subscription, which starts from here.
             let next = written.sums.len() as u64 + 1;
-            written.due.entry(reader).or_insert(next);
+            written.due.insert(reader, next);
         }
     }
 
@@ -276,7 +278,15 @@ impl Oracle {
                     continue;
                 }
                 if let Some(detail) = behind(stream, reading, written) {
-                    found.push(format!("reading {number} of {}: {detail}", reading.me.id));
+                    let due = written.due.get(&reading.me);
+                    found.push(format!(
+                        "reading {number} of {}: {detail} by {} (due from {due:?}, began at {:?}, {:?}; {:?})",
+                        reading.me.id,
+                        stream.0.id,
+                        reading.began.get(stream),
+                        written.qos,
+                        reading.qos,
+                    ));
                 }
             }
         }

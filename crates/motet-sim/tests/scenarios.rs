@@ -31,6 +31,9 @@ tell! {
     flow {
         a_lost_reopening_of_the_window_is_repeated
         back_pressure_never_closes_a_session
+        history_alone_blocks_nobody
+        only_the_slow_reader_is_dropped
+        a_reader_dropped_while_cut_off_is_told_later
         a_slow_reader_is_told_what_it_missed
         a_late_reader_gets_the_history_it_asks_for
         a_writer_that_leaves_gets_its_last_words_out
@@ -42,6 +45,9 @@ tell! {
         seven_dead_addresses_of_eight_do_not_hold_up_a_dial
         a_one_way_cut_of_20_s_heals
         an_address_change_keeps_the_session
+        an_endpoint_that_moved_while_paused_is_followed
+        two_that_move_at_once_find_each_other_again
+        two_that_restarted_meet_though_each_dials_what_the_other_was
         an_endpoint_without_a_way_for_data_is_dead_whatever_its_beacons_say
         a_quiet_peer_stays_for_an_hour
         loopback_needs_no_multicast

@@ -74,7 +74,7 @@ pub fn two_holders_of_one_key_are_told_and_others_unharmed() {
 
     let duplicate = |event: &Event| matches!(event, Event::DuplicateIdentity { .. });
     let told = [bob, clone].into_iter().filter(|ep| net.said(*ep, duplicate).is_some()).count();
-    assert!(told > 0, "nobody is told");
+    assert_eq!(told, 2, "both are told");
     assert!(packets < 20_000, "{packets} packets in 20 s");
     net.publish(words, "calm");
     expect_messages(&mut net, also, 1, secs(3));
