@@ -179,7 +179,9 @@ impl<C: Crypto> Node<C> {
             }
             Record::Interest(interest) => {
                 let Some(peer) = self.peer(at) else { return };
-                if peer.interest.apply(&interest) == Ok(true) {
+                let before = peer.interest.version();
+                // A new version of the same set asks anew for what it was dropped from.
+                if peer.interest.apply(&interest).is_ok() && peer.interest.version() > before {
                     self.on_interest_of(now, at);
                 }
             }
@@ -282,6 +284,7 @@ impl<C: Crypto> Node<C> {
             hot: false,
             offered: log.first(),
             behind: false,
+            status_from: 0,
         });
         out.offered = log.first();
         if out.state != OutState::Suspended {
@@ -417,6 +420,7 @@ impl<C: Crypto> Node<C> {
         let start = start.min(publication.log.next());
         out.cursor.restart(&publication.log, start, window.min(1 << 30));
         out.behind = start < publication.log.first();
+        out.status_from = peer.pn.1 + 1;
         let joined = out.state != OutState::Active;
         out.state = OutState::Active;
         let key = peer.key;
@@ -460,6 +464,7 @@ impl<C: Crypto> Node<C> {
             let evicted = code == stream_end::EVICTED;
             let Some(writer) = self.peer(at).map(|peer| peer.key) else { return };
             if let Some(incoming) = self.drop_incoming(at, stream) {
+                self.evicted |= evicted;
                 let state = if evicted { WriterState::Evicted } else { WriterState::Left };
                 for subscription in incoming.subs {
                     let topic = incoming.topic.arc();
@@ -562,7 +567,9 @@ impl<C: Crypto> Node<C> {
             match out.state {
                 OutState::Active => Some(out.cursor.acked()),
                 OutState::Offered => (absent || !dead).then_some(out.offered),
-                OutState::Suspended => absent.then(|| out.cursor.acked()),
+                OutState::Suspended => (absent
+                    || crate::planted::on("dead_reader_blocks_publisher"))
+                .then(|| out.cursor.acked()),
                 OutState::Rejected { .. } => None,
             }
         };
@@ -615,6 +622,7 @@ impl<C: Crypto> Node<C> {
                         hot: false,
                         offered: log.next(),
                         behind: false,
+                        status_from: 0,
                     };
                     if let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) {
                         peer.outs.insert(stream, out);

@@ -103,6 +103,8 @@ pub struct Node<C: Crypto> {
     /// Lives of peers that another took the place of, and when.
     replaced: VecDeque<(EndpointKey, Time)>,
     leaving: bool,
+    /// A writer dropped a stream of ours since we last asked anew.
+    evicted: bool,
 }
 
 /// A datagram that is ready to leave.
@@ -183,6 +185,7 @@ impl<C: Crypto> Node<C> {
             doubled: Doubled { born: now, told: None },
             replaced: VecDeque::new(),
             leaving: false,
+            evicted: false,
         })
     }
 

@@ -566,6 +566,7 @@ impl<C: Crypto> Node<C> {
             roles: params.roles,
             host_id: params.host_id,
             session,
+            pn: (0, 0),
             control: Control::new(),
             interest: RemoteInterest::default(),
             interest_told: 0,
@@ -602,6 +603,7 @@ impl<C: Crypto> Node<C> {
         let Some(peer) = self.peer(at) else { return };
         let old = core::mem::replace(&mut peer.session, session);
         let was_dead = matches!(old.watch.state(), State::Dead(_));
+        peer.pn = (0, 0);
         peer.control = Control::new();
         peer.interest = RemoteInterest::default();
         peer.interest_told = 0;
