@@ -174,9 +174,9 @@ impl Oracle {
         }
         if !matches!(state, Joined | Resumed | Suspended)
             && let Some(reading) = self.readings.get_mut(reading)
-            && let Some(place) = reading.places.get_mut(stream)
         {
-            place.may_restart = true;
+            // What it was handed before may still wait to be read.
+            reading.places.entry(stream.clone()).or_default().may_restart = true;
         }
     }
 
@@ -306,7 +306,8 @@ fn behind(stream: &StreamKey, reading: &Reading, written: &Written) -> Option<St
     let retained = reading.qos.history != History::None
         && written.qos.history > 0
         && written.qos.lifespan.is_none();
-    let Some(place) = reading.places.get(stream) else {
+    let place = reading.places.get(stream).filter(|it| it.next.is_some() || it.before > 0);
+    let Some(place) = place else {
         let lacks = joined || retained;
         return lacks.then(|| format!("{topic}: nothing of {published} messages"));
     };

@@ -34,10 +34,14 @@ tell! {
         history_alone_blocks_nobody
         only_the_slow_reader_is_dropped
         a_reader_dropped_while_cut_off_is_told_later
+        who_was_dropped_may_ask_again
+        a_status_from_before_a_second_reading_is_not_believed
         a_slow_reader_is_told_what_it_missed
         a_late_reader_gets_the_history_it_asks_for
         a_writer_that_leaves_gets_its_last_words_out
         local_readers_get_everything
+        a_star_is_one_level
+        a_dead_reader_blocks_nobody
     }
     meeting {
         endpoints_meet_within_a_second_whoever_starts_first
@@ -61,5 +65,14 @@ tell! {
         forged_packets_change_nothing_but_counters
         nothing_expires_because_clocks_differ
         another_realm_is_not_heard
+        a_repeated_datagram_is_taken_once
+        a_recorded_handshake_opens_nothing
+    }
+    bounds {
+        a_status_about_what_was_never_sent_is_refused
+        a_number_beyond_the_window_is_not_kept
+        a_gap_leaves_what_has_arrived
+        a_message_that_comes_again_is_delivered_once
+        a_packet_older_than_the_replay_window_is_not_taken
     }
 }
