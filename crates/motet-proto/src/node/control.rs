@@ -376,6 +376,7 @@ impl<C: Crypto> Node<C> {
             reader: Reader::new(start, qos),
             subs: Vec::new(),
             starts: Default::default(),
+            fresh: Default::default(),
             history_below: 0,
             qos,
             first_avail: open.first_avail,
@@ -417,6 +418,9 @@ impl<C: Crypto> Node<C> {
         let Some(publication) = self.publications.get(&stream) else { return };
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let Some(out) = peer.outs.get_mut(&stream) else { return };
+        if matches!(out.state, OutState::Rejected { .. }) {
+            return; // it was dropped while this was on its way, and is told so
+        }
         let start = start.min(publication.log.next());
         out.cursor.restart(&publication.log, start, window.min(1 << 30));
         out.behind = start < publication.log.first();

@@ -114,7 +114,7 @@ impl<C: Crypto> Node<C> {
                 let end = from + n;
                 for id in &incoming.subs {
                     let mut start = incoming.start_of(*id);
-                    if from <= start && start < end {
+                    if from <= start && start < end && incoming.fresh.contains(id) {
                         // It has had nothing yet: history that is gone is nobody's loss.
                         start = start.max(incoming.history_below.min(end));
                         incoming.starts.insert(*id, start);
@@ -159,6 +159,9 @@ impl<C: Crypto> Node<C> {
         for id in &incoming.subs {
             if seq < incoming.start_of(*id) {
                 continue;
+            }
+            if !incoming.fresh.is_empty() {
+                incoming.fresh.remove(id);
             }
             let Some(sub) = self.subscriptions.get_mut(id) else { continue };
             if sub.qos.abort_after.is_some_and(|limit| lag.behind > limit) {
