@@ -32,7 +32,8 @@ fn gl_1_four_senders_find_each_other_and_each_receives_five_messages_a_second_fr
     assert!(begun.elapsed() < Duration::from_secs(10));
     for (own, name) in all.iter_mut().zip(names) {
         for other in names.iter().filter(|other| **other != name) {
-            let line = own.told.iter().find(|line| line.ends_with(&format!("endpointName={other}")));
+            let line =
+                own.told.iter().find(|line| line.ends_with(&format!("endpointName={other}")));
             assert!(line.is_some(), "{name} has not found {other}: {:#?}", own.told);
         }
         let begun = Instant::now();

@@ -1,5 +1,5 @@
 //! Programs under test: real processes, waited for line by line.
-#![allow(dead_code, reason = "each test file uses its part of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; it is a test")]
 
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, RandomState};

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use motet::{Delivery, DownReason, Endpoint, Event, Message, PubQos, Publisher, SlowPolicy, Subscriber};
+use motet::{
+    Delivery, DownReason, Endpoint, Event, Message, PubQos, Publisher, SlowPolicy, Subscriber,
+};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
