@@ -111,9 +111,15 @@ impl<C: Crypto> Node<C> {
             Item::Missed { from, n, reason } => {
                 incoming.missed += n;
                 self.counters.messages_missed += n;
+                let end = from + n;
                 for id in &incoming.subs {
-                    let start = incoming.start_of(*id).max(incoming.history_below).max(from);
-                    let n = (from + n).saturating_sub(start);
+                    let mut start = incoming.start_of(*id);
+                    if from <= start && start < end {
+                        // It has had nothing yet: history that is gone is nobody's loss.
+                        start = start.max(incoming.history_below.min(end));
+                        incoming.starts.insert(*id, start);
+                    }
+                    let n = end.saturating_sub(start.max(from));
                     if let Some(sub) = self.subscriptions.get_mut(id).filter(|_| n > 0) {
                         sub.queue.push_missed(writer, topic.clone(), n, reason);
                         notify(sub, *id, &mut self.events);

@@ -55,9 +55,19 @@ pub(super) struct Peer<A> {
 }
 
 pub(super) struct Probe {
+    /// Discovery waits for the result.
+    pub(super) asked: bool,
+    /// Silence means death: a newcomer claims this identity.
+    pub(super) deadly: bool,
     pub(super) sent: u32,
     pub(super) since: Time,
     pub(super) at: Time,
+}
+
+impl Probe {
+    pub(super) fn new(now: Time) -> Self {
+        Self { asked: false, deadly: false, sent: 0, since: now, at: now }
+    }
 }
 
 /// The control stream of a session, both directions.

@@ -512,12 +512,14 @@ impl<C: Crypto> Node<C> {
                 && probe.sent > 0
                 && peer.session.watch.heard() >= probe.since
             {
-                let id = peer.key.id;
+                let (id, asked) = (peer.key.id, probe.asked);
                 if let Some(peer) = self.peer(at) {
                     peer.probe = None;
                 }
-                self.discovery.on_probe(now, id, true);
-                self.run_discovery(now);
+                if asked {
+                    self.discovery.on_probe(now, id, true);
+                    self.run_discovery(now);
+                }
             }
             self.wake(at);
             self.rearm(at);

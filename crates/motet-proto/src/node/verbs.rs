@@ -465,7 +465,8 @@ impl<C: Crypto> Node<C> {
                     continue;
                 }
                 let next = incoming.reader.next();
-                let start = sub.start(incoming.first_avail, next);
+                let live = next.max(incoming.history_below);
+                let start = sub.start(incoming.first_avail, live);
                 for old in &incoming.subs {
                     let from = incoming.starts.entry(*old).or_insert(0);
                     *from = (*from).max(next);
@@ -476,7 +477,7 @@ impl<C: Crypto> Node<C> {
                 if start < next && !incoming.suspended {
                     incoming.reader.release(&mut budget(&mut self.pool, &mut peer.share));
                     incoming.reader = Reader::new(start, incoming.qos);
-                    incoming.history_below = next;
+                    incoming.history_below = live;
                     again.push((at, *stream));
                 }
             }
