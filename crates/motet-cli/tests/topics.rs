@@ -3,6 +3,7 @@
 mod process;
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use process::World;
 use serde_json::Value;
@@ -146,6 +147,23 @@ fn sv_6_programs_on_one_host_find_each_other_without_multicast_and_without_setti
     let publisher = ["pub", "a", "x", "-w", "1", "--timeout", "30s"];
     world.run(MOTET, &host(&[&publisher[..], &off].concat())).expect(0);
     assert_eq!(reader.end().1, ["x"]);
+}
+
+#[test]
+fn all_7_an_idle_endpoint_without_peers_uses_about_no_cpu() {
+    let world = World::new();
+    let args = ["sub", "a", "--log", "debug"];
+    let mut idle = world.start(MOTET, &host(&args));
+    idle.expect_remark("Settled");
+    let ticks = |idle: &process::Process| {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", idle.pid())).unwrap();
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+        fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>()
+    };
+    let before = ticks(&idle);
+    assert!(!idle.says("", Duration::from_secs(2)));
+    // A tick is 10 ms: 2.5 % of the 2 s.
+    assert!(ticks(&idle) - before <= 5, "{} ticks", ticks(&idle) - before);
 }
 
 #[test]

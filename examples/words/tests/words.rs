@@ -129,7 +129,7 @@ fn wp_5_a_subscriber_that_names_two_languages_gets_both_and_no_third() {
     assert_eq!(codes, BTreeSet::from(["eng", "esp"]));
 }
 
-#[test]
+#[test] // PS-3
 fn wp_8_a_subscriber_that_stops_reading_blocks_nobody_and_drops_are_visible() {
     let world = World::new();
     let small = ["--queue", "6400"]; // 100 messages, as the original had it

@@ -190,7 +190,7 @@ async fn publish(
 }
 
 fn pace(args: &PubArgs) -> Option<Interval> {
-    let period = args.interval.or(args.rate.map(|hz| Duration::from_secs_f64(1.0 / hz)))?;
+    let period = args.interval.or_else(|| args.rate.map(|hz| Duration::from_secs_f64(1.0 / hz)))?;
     let mut pace = interval(period.max(Duration::from_micros(1)));
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
     Some(pace)

@@ -94,7 +94,7 @@ pub(crate) async fn run(args: SubArgs, context: &Context) -> Result<Exit, Failur
             Err(Failure::timed_out(format!(
                 "{} did not bring {} within {wait:?}; see: motet topic list",
                 filters.join(" "),
-                args.count.map_or("an end".to_owned(), |n| format!("{n} messages")),
+                args.count.map_or_else(|| "an end".to_owned(), |n| format!("{n} messages")),
             )))
         }),
     };
