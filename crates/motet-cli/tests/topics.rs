@@ -119,7 +119,7 @@ fn all_10_a_client_that_gives_up_says_what_it_tried_and_for_how_long() {
 fn all_6_sigint_ends_a_reader_after_its_goodbye_and_stdin_that_ends_stops_nobody() {
     let world = World::new();
     let talk = ["pub", "a", "-m", "x", "--rate", "20", "--log", "info", "--liveness", "lazy"];
-    let mut publisher = world.start(MOTET, &host(&talk));
+    let publisher = world.start(MOTET, &host(&talk));
     let mut reader = world.start(MOTET, &host(&["sub", "a", "--name", "guest"]));
     reader.expect("x");
     reader.signal("TERM");
