@@ -142,7 +142,7 @@ fn gl_8_noise_crashes_nobody_and_a_held_name_is_an_error_for_the_newcomer() {
 #[test]
 fn gl_13_what_cannot_be_delivered_is_reported_to_its_sender() {
     let world = World::new();
-    let mut sender = start(&world, TRANSPORT, "A", &["--send-messages"]);
+    let sender = start(&world, TRANSPORT, "A", &["--send-messages"]);
     let mut receiver = start(&world, TRANSPORT, "B", &[]);
     receiver.expect("received: A sent ");
     // It is there, but it does nothing: neither acknowledged nor gone.
