@@ -53,15 +53,6 @@ impl Context {
                  choose another --name, or end that one"
             )));
         };
-        // On one host a holder may have answered before anybody listened to events.
-        let own = snapshot.endpoint.incarnation;
-        if let Some(name) = &name {
-            let older = snapshot
-                .peers
-                .iter()
-                .find(|peer| peer.name == *name && peer.state != "dead" && peer.incarnation < own);
-            older.inspect(|older| hold(name, &older.id));
-        }
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
                 if let (Event::NameConflict { newcomer: true, other, .. }, Some(name)) =

@@ -3,8 +3,6 @@
 //! subscribes, `endpoint` does that and tells who comes and goes.
 #![forbid(unsafe_code)]
 
-mod events;
-
 use std::error::Error;
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
@@ -15,8 +13,6 @@ use clap::Args;
 use motet::{Delivery, Endpoint, Event, Impairment, Liveness, Message, OpenError, PubQos, Scope};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::interval;
-
-pub use crate::events::Events;
 
 /// What all three programs are told.
 #[derive(Args, Clone, Debug)]
@@ -137,7 +133,7 @@ pub fn payload() -> String {
 /// What the library refuses, or standard output that cannot be written.
 pub async fn share(flags: Flags, topic: &str, members: bool) -> Result<ExitCode, Box<dyn Error>> {
     let endpoint = flags.open().await?;
-    let mut events = Events::of(&endpoint);
+    let mut events = endpoint.events();
     // A message that nobody got within a second is worth nothing any more.
     let qos = PubQos { lifespan: Some(Duration::from_secs(1)), ..PubQos::default() };
     let (mut publisher, mut subscriber) = (None, None);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use motet::{Delivery, Event};
-use motet_example_glue::{Events, Flags, PERIOD, asked_to_end, payload, received, run, tell};
+use motet_example_glue::{Flags, PERIOD, asked_to_end, payload, received, run, tell};
 use tokio::sync::mpsc;
 use tokio::time::interval;
 
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 
 async fn transport(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
     let endpoint = flags.open().await?;
-    let mut events = Events::of(&endpoint);
+    let mut events = endpoint.events();
     let mut inbox = endpoint.inbox().await?;
     // One task for each endpoint: a slow one does not hold up the others.
     let mut senders: BTreeMap<_, mpsc::Sender<String>> = BTreeMap::new();

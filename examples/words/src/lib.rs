@@ -2,8 +2,6 @@
 //! want. Topics are `words/eng`, `words/fra`, `words/esp`.
 #![forbid(unsafe_code)]
 
-mod events;
-
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
 use std::process::ExitCode;
@@ -12,8 +10,6 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use motet::{Endpoint, Event, Impairment, Liveness, OpenError, Scope};
 use tokio::signal::unix::{SignalKind, signal};
-
-pub use crate::events::Events;
 
 /// A word in English, French and Spanish.
 pub const WORDS: [[&str; 3]; 5] = [

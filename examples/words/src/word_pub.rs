@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use motet::{Event, PubQos};
-use motet_example_words::{Chance, Events, Language, Network, WORDS, asked_to_end, run};
+use motet_example_words::{Chance, Language, Network, WORDS, asked_to_end, run};
 use tokio::time::interval;
 
 /// Publishes random words in three languages.
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
 async fn publish(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
     let Flags { interval: millis, network } = flags;
     let endpoint = network.open("word-pub").await?;
-    let mut events = Events::of(&endpoint);
+    let mut events = endpoint.events();
     writeln!(stdout(), "starting publisher {} (realm {})...", endpoint.name(), network.realm)?;
     let qos = PubQos { log_bytes: network.queue, ..PubQos::default() };
     let mut publishers = Vec::new();

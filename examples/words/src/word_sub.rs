@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use motet::{Delivery, Event, SubQos, WriterState};
-use motet_example_words::{Events, Language, Network, asked_to_end, run};
+use motet_example_words::{Language, Network, asked_to_end, run};
 
 /// Prints words of the languages it is told, then ends.
 #[derive(Parser)]
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
 async fn subscribe(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
     let Flags { mut lang, wordcount, abort_after, network } = flags;
     let endpoint = network.open("word-sub").await?;
-    let mut events = Events::of(&endpoint);
+    let mut events = endpoint.events();
     lang.sort();
     lang.dedup();
     let topics: Vec<String> = lang.iter().map(|language| language.topic()).collect();
