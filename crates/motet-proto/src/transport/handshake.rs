@@ -97,7 +97,10 @@ impl<H> Dial<H> {
 
     /// When [`poll`](Self::poll) or [`failed`](Self::failed) changes.
     pub fn deadline(&self) -> Time {
-        self.targets.iter().map(|target| target.at).min().unwrap_or(Time::ZERO)
+        let open = self.targets.iter().filter(|target| target.tries < RETRIES_MS.len());
+        // An address that has had its tries waits for the others: only the last one counts then.
+        let last = || self.targets.iter().map(|target| target.at).max();
+        open.map(|target| target.at).min().or_else(last).unwrap_or(Time::ZERO)
     }
 
     /// This address does not answer; the others go on at once.
@@ -201,6 +204,20 @@ mod tests {
         }
         assert_eq!(log[..4], [(0, a), (100, b), (250, a), (350, b)]);
         assert_eq!(log.len(), 10);
+    }
+
+    #[test] // S-2
+    fn a_dial_never_waits_for_a_moment_at_which_nothing_changes() {
+        let [a, b] = [SocketAddr::from(([10, 0, 0, 1], 1)), SocketAddr::from(([10, 0, 0, 2], 1))];
+        let mut dial = dial(&[a, b]);
+        let mut now = Time::ZERO;
+        while !dial.failed(now) {
+            assert!(dial.poll(now).is_some(), "woken for nothing at {now:?}");
+            while dial.poll(now).is_some() {}
+            assert!(dial.deadline() > now);
+            now = dial.deadline();
+        }
+        assert_eq!(now, Time(5_850_000_000));
     }
 
     #[test] // S-7
