@@ -40,6 +40,7 @@ pub fn script(data: &[u8]) {
     let model = LinkModel { latency: ms(1), reorder, ..LinkModel::default() };
     let mut net = Net::seeded(u64::from(flags >> 2)).links(model);
     (net.keep, net.check_every) = (false, 4);
+    net.world.trace.keep = std::env::var_os("FUZZ_TRACE").is_some();
     let names = ["a", "b", "c"].into_iter().take(2 + usize::from(flags & 1));
     let eps: Vec<Ep> = names
         .map(|name| {
