@@ -54,6 +54,8 @@ struct Reading {
     filters: Vec<String>,
     qos: SubQos,
     live: bool,
+    /// What had been published when it began.
+    before: BTreeMap<StreamKey, u64>,
     places: BTreeMap<StreamKey, Place>,
 }
 
@@ -120,8 +122,11 @@ impl Oracle {
 
     /// A subscription begins. Returns its number here.
     pub fn on_subscribe(&mut self, me: EndpointKey, filters: &[&str], qos: &SubQos) -> usize {
+        let published =
+            |(key, written): (&StreamKey, &Written)| (key.clone(), written.sums.len() as u64);
         self.readings.push(Reading {
             me,
+            before: self.written.iter().map(published).collect(),
             filters: filters.iter().map(ToString::to_string).collect(),
             qos: qos.clone(),
             live: true,
@@ -142,6 +147,13 @@ impl Oracle {
         if let Some(written) = self.written.get_mut(stream) {
             let next = written.sums.len() as u64 + 1;
             written.due.entry(reader.id).or_insert(next);
+        }
+    }
+
+    /// A writer was told that an endpoint reads no more, by its own will.
+    pub fn on_left(&mut self, stream: &StreamKey, reader: EndpointKey) {
+        if let Some(written) = self.written.get_mut(stream) {
+            written.due.remove(&reader.id);
         }
     }
 
@@ -271,7 +283,8 @@ impl Oracle {
 fn behind(stream: &StreamKey, reading: &Reading, written: &Written) -> Option<String> {
     let published = written.sums.len() as u64;
     let topic = &stream.1;
-    let joined = written.due.get(&reading.me.id).is_some_and(|due| *due <= published);
+    let joined = written.due.get(&reading.me.id).is_some_and(|due| *due <= published)
+        && reading.before.get(stream).is_none_or(|before| *before < published);
     let retained = reading.qos.history != History::None
         && written.qos.history > 0
         && written.qos.lifespan.is_none();
