@@ -114,6 +114,10 @@ impl Scene {
         scene.publish(0, 40);
         scene.publish(1, 3_000);
         scene.collect();
+        let node = &scene.host.node;
+        assert!(scene.publications.iter().all(|id| node.readers(*id) == 1), "it does not read");
+        let writers = node.subscriptions().iter().map(|view| view.writers.len()).sum::<usize>();
+        assert_eq!(writers, 4, "it does not write");
         scene
     }
 
@@ -552,7 +556,8 @@ impl Scene {
         self.host.read = 0;
         self.rogue = Rogue::new(NullCrypto::new([99; 32], ledger), addr(99), WALL_MS << 8);
         self.connect(|_| {});
-        assert!(self.rogue.link.is_some(), "the newcomer's HS1 is not answered");
+        let counters = self.host.node.counters();
+        assert!(self.rogue.link.is_some(), "the newcomer's HS1 is not answered: {counters:?}");
         self.say(&Control::Open(Open { stream: 1, topic: "last".into(), ..open() }));
         let mut out = Vec::new();
         let body = [0, 1, 1, 1];

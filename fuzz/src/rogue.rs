@@ -57,7 +57,7 @@ impl<C: Crypto> Rogue<C> {
     /// A member with these keys.
     pub fn new(crypto: C, addr: SocketAddr, incarnation: u64) -> Self {
         let derive = |label: &[u8]| crypto.derive(&SECRET, &[label, REALM.as_bytes()]);
-        let [a, b, c, d, ..] = derive(b"realm id");
+        let [a, b, c, d, ..] = crypto.hash(&[b"motet realm tag", REALM.as_bytes()]);
         Self {
             key: EndpointKey { id: endpoint_id(&crypto, &crypto.public_key()), incarnation },
             addr,
