@@ -66,6 +66,8 @@ pub(super) struct Control {
     pub(super) cursor: Cursor,
     pub(super) reader: Reader<Assembly>,
     pub(super) ready: bool,
+    /// Something was left out for want of room.
+    pub(super) resync: bool,
 }
 
 impl Control {
@@ -76,12 +78,15 @@ impl Control {
             reader: Reader::new(1, CONTROL_QOS),
             log,
             ready: false,
+            resync: false,
         }
     }
 }
 
 /// What a peer may send on the control stream before it is read: it is read at once.
 pub(super) const CONTROL_WINDOW: u64 = 1 << 20;
+/// Unread control records before the session is closed.
+pub(super) const CONTROL_MAX: u64 = 4 << 20;
 
 const CONTROL_QOS: ReadQos =
     ReadQos { reliable: true, order: Order::Fifo, max_message: CONTROL_WINDOW };

@@ -24,7 +24,7 @@ const BATCH_BYTES: usize = 64_000;
 const NAK_ITEM: usize = 32;
 /// A STATUS or HEARTBEAT frame is at most this large.
 const FEEDBACK_ROOM: usize = 40;
-/// Every so many packets the lowest class with something to send goes first.
+/// Every so many packets the lowest class with something to send goes first (T-13).
 const LOW_SHARE: u64 = 16;
 
 impl<C: Crypto> Node<C> {
