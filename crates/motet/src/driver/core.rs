@@ -76,6 +76,15 @@ pub(crate) struct Core {
     leaving: AtomicBool,
     closed: AtomicBool,
     listeners: Mutex<Vec<Weak<EventQueue>>>,
+    pub(crate) calls: Calls,
+}
+
+/// System calls on the unicast socket that moved something, to be held against the datagrams that
+/// the node counts.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    pub(crate) sends: AtomicU64,
+    pub(crate) receives: AtomicU64,
 }
 
 /// What an endpoint knows of itself beside its node.
@@ -138,6 +147,7 @@ impl Core {
             leaving: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             listeners: Mutex::default(),
+            calls: Calls::default(),
         }
     }
 

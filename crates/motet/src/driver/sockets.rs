@@ -1,6 +1,7 @@
 //! The sockets of an endpoint, and sending by them.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use motet_net::{
@@ -171,6 +172,7 @@ impl Tx {
 }
 
 fn send_unicast(core: &Core, transmit: &Transmit, contents: &[u8]) -> Result<(), SendError> {
+    core.calls.sends.fetch_add(1, Ordering::Relaxed);
     core.sockets.unicast.try_send(&Datagram {
         dst: transmit.dst,
         src: transmit.src,
