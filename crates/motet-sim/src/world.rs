@@ -54,6 +54,15 @@ impl Ord for Entry {
     }
 }
 
+/// What [`World::step`] did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Something happened, to this endpoint if it reached one.
+    Happened(Option<usize>),
+    /// Nothing is due.
+    Idle,
+}
+
 /// What went over the links.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Traffic {
@@ -65,6 +74,8 @@ pub struct Traffic {
     pub lost: u64,
     /// Bytes of those lost.
     pub lost_bytes: u64,
+    /// Datagrams that an interface refused as too large.
+    pub too_large: u64,
 }
 
 /// A network and its hosts.
@@ -268,14 +279,13 @@ impl World {
         self.push(self.now, Ev::Arrive { slot, meta, bytes: BytesMut::from(bytes) });
     }
 
-    /// Lets the next thing happen, if it is due by `until`. Returns the endpoint that it touched;
-    /// `Err` when nothing is due: then it is `until`.
-    pub fn step(&mut self, until: Time) -> Result<Option<usize>, ()> {
+    /// Lets the next thing happen, if it is due by `until`. When nothing is, it is `until`.
+    pub fn step(&mut self, until: Time) -> Step {
         if self.queue.peek().is_none_or(|Reverse(entry)| entry.at > until) {
             self.now = self.now.max(until);
-            return Err(());
+            return Step::Idle;
         }
-        let Some(Reverse(Entry { at, ev, .. })) = self.queue.pop() else { return Err(()) };
+        let Some(Reverse(Entry { at, ev, .. })) = self.queue.pop() else { return Step::Idle };
         if at > self.now {
             self.slots.iter_mut().for_each(|slot| slot.spins = 0);
         }
@@ -291,7 +301,7 @@ impl World {
         if let Some(slot) = touched {
             self.flush(slot);
         }
-        Ok(touched)
+        Step::Happened(touched)
     }
 
     fn arrive(&mut self, slot: usize, meta: RecvMeta, bytes: BytesMut) -> Option<usize> {
@@ -390,6 +400,7 @@ impl World {
         let Some(out) = self.hosts[host].source(to_iface.map(|it| it.segment)) else { return };
         let local = there == Some(host);
         if !local && bytes.len() + 28 > out.mtu as usize {
+            self.traffic.too_large += 1;
             self.push(
                 self.now,
                 Ev::Host { slot: from, event: HostEvent::TooBig { dst, size: bytes.len() } },

@@ -45,6 +45,7 @@ tell! {
         an_endpoint_without_a_way_for_data_is_dead_whatever_its_beacons_say
         a_quiet_peer_stays_for_an_hour
         loopback_needs_no_multicast
+        the_path_mtu_is_found_in_a_few_probes
     }
     identity {
         a_restart_with_the_clock_set_back_gets_in

@@ -19,7 +19,7 @@ fn sized(first: u8, len: usize) -> Vec<u8> {
     bytes
 }
 
-#[test]
+#[test] // W-3, W-5, W-11
 fn bytes_that_end_early_are_short() {
     assert_eq!(packet_type(&[]), Err(Malformed::Short));
     assert_eq!(packet_type(&sized(0x16, 15)), Err(Malformed::Short));
@@ -30,7 +30,7 @@ fn bytes_that_end_early_are_short() {
     assert_eq!(frame(&[0x10, 0xc0]), Err(Malformed::Short));
 }
 
-#[test]
+#[test] // W-5, W-14
 fn a_foreign_version_is_named_and_an_hs1_of_it_can_be_read() {
     assert_eq!(packet_type(&sized(0x26, 32)), Err(Malformed::Version));
     assert_eq!(DataHeader::decode(&sized(0x26, 32)), Err(Malformed::Version));
@@ -40,7 +40,7 @@ fn a_foreign_version_is_named_and_an_hs1_of_it_can_be_read() {
     assert!(Hs1::decode(&hs1).is_ok());
 }
 
-#[test]
+#[test] // W-5, W-21
 fn an_unknown_type_that_must_be_understood_is_refused() {
     assert_eq!(packet_type(&sized(0x1b, 600)), Err(Malformed::Type));
     assert_eq!(packet_type(&sized(0x10, 600)), Err(Malformed::Type));
@@ -50,7 +50,7 @@ fn an_unknown_type_that_must_be_understood_is_refused() {
     }
 }
 
-#[test]
+#[test] // W-7, W-28, W-33
 fn a_reserved_bit_is_refused() {
     let mut data = sized(0x16, 32);
     data[1] = 4;
@@ -65,7 +65,7 @@ fn a_reserved_bit_is_refused() {
     assert_eq!(record(&[3, 7, 0, 1, 2, 0, 0, 0, 0]), Err(Malformed::Flags));
 }
 
-#[test]
+#[test] // W-5, W-20, W-34, W-46
 fn a_length_above_its_maximum_is_refused() {
     assert_eq!(packet_type(&sized(0x16, MAX_DATAGRAM + 1)), Err(Malformed::Length));
     assert_eq!(frame(&[&[4, 0, 0x40, 201][..], &[0; 201]].concat()), Err(Malformed::Length));
@@ -77,7 +77,7 @@ fn a_length_above_its_maximum_is_refused() {
     assert_eq!(Params::decode(&[0xff, 0x50, 0x01]), Err(Malformed::Length));
 }
 
-#[test]
+#[test] // W-3, W-24, W-26, W-29
 fn a_number_out_of_range_is_refused() {
     // a stream id of 33 bits
     assert_eq!(frame(&[0x10, 0xc0, 0, 0, 1, 0, 0, 0, 0, 1, 1, 0]), Err(Malformed::Range));
@@ -101,7 +101,7 @@ fn a_number_out_of_range_is_refused() {
     assert_eq!(frame(&[0x20, 0x40, 64, 0, 0]), Err(Malformed::Range));
 }
 
-#[test]
+#[test] // W-4, W-27, W-31, W-32, W-34, W-39, W-40, W-46
 fn a_list_too_long_or_empty_is_refused() {
     assert_eq!(frame(&[2, 63, 0, 33, 0]), Err(Malformed::Count));
     assert_eq!(frame(&[0x11, 1, 1, 1, 1, 0]), Err(Malformed::Count));
@@ -118,7 +118,7 @@ fn a_list_too_long_or_empty_is_refused() {
     assert_eq!(Control::decode(&[8, 2, 0x40, 65]), Err(Malformed::Count));
 }
 
-#[test]
+#[test] // W-40
 fn both_lists_of_patterns_share_one_maximum() {
     let mut interest = record::Interest {
         patterns_added: vec!["a".into(); 6_000],
@@ -134,7 +134,7 @@ fn both_lists_of_patterns_share_one_maximum() {
     assert_eq!(record(&bytes), Err(Malformed::Count));
 }
 
-#[test]
+#[test] // W-30, W-31
 fn missing_items_that_overlap_are_refused() {
     // bytes 4..6, then 5..6 of the same message
     assert_eq!(frame(&[0x1b, 1, 1, 7, 5, 4, 2, 5, 1]), Err(Malformed::Order));
@@ -148,7 +148,7 @@ fn missing_items_that_overlap_are_refused() {
     assert!(frame(&[0x1b, 1, 2, 7, 3, 4, 2, 1, 2]).is_ok());
 }
 
-#[test]
+#[test] // W-34, W-38, W-41
 fn text_that_is_not_utf8_is_refused() {
     assert_eq!(Params::decode(&[1, 1, 0xff]), Err(Malformed::Text));
     assert_eq!(record(&[1, 5, 0, 0, 0, 1, 0xff]), Err(Malformed::Text));
@@ -156,7 +156,7 @@ fn text_that_is_not_utf8_is_refused() {
     assert_eq!(record(&[3, 8, 0, 1, 0, 0, 0, 1, 1, 0xff]), Err(Malformed::Text));
 }
 
-#[test]
+#[test] // W-38, W-44
 fn a_name_too_long_or_missing_is_refused() {
     assert_eq!(Params::decode(&[&[1, 0x40, 64][..], &[b'a'; 64]].concat()), Err(Malformed::Name));
     assert_eq!(record(&[1, 4, 0, 0, 0, 64]), Err(Malformed::Name));
@@ -171,7 +171,7 @@ fn a_name_too_long_or_missing_is_refused() {
     assert_eq!(Control::decode(&bytes), Err(Malformed::Name));
 }
 
-#[test]
+#[test] // W-41
 fn a_pattern_too_long_or_empty_is_refused() {
     assert_eq!(record(&[3, 7, 0, 1, 0, 0, 0, 1, 0]), Err(Malformed::Pattern));
     assert_eq!(record(&[3, 8, 0, 1, 0, 0, 0, 1, 0x44, 1]), Err(Malformed::Pattern));
@@ -185,7 +185,7 @@ fn an_address_of_an_unknown_family_is_refused() {
     assert_eq!(Hint::decode(&hint), Err(Malformed::Address));
 }
 
-#[test]
+#[test] // W-6
 fn a_sealed_packet_without_room_for_its_tag_is_refused() {
     for (first, header) in [(0x11, 40), (0x16, 16), (0x17, 20)] {
         assert_eq!(packet_type(&sized(first, header + 15)), Err(Malformed::Mac));
@@ -193,7 +193,7 @@ fn a_sealed_packet_without_room_for_its_tag_is_refused() {
     }
 }
 
-#[test]
+#[test] // W-8, W-20, W-36, W-42
 fn bytes_left_over_are_refused() {
     assert_eq!(Reset::decode(&sized(0x18, 25)), Err(Malformed::Trailing));
     assert_eq!(Vneg::decode(&sized(0x19, 13)), Err(Malformed::Trailing));
@@ -203,12 +203,12 @@ fn bytes_left_over_are_refused() {
     assert_eq!(Params::decode(&[4, 3, 1, 1, 0]), Err(Malformed::Trailing));
 }
 
-#[test]
+#[test] // W-18
 fn a_parameter_given_twice_is_refused() {
     assert_eq!(Params::decode(&[5, 1, 1, 5, 1, 1]), Err(Malformed::Duplicate));
 }
 
-#[test]
+#[test] // W-45
 fn a_choice_that_does_not_exist_is_refused() {
     assert_eq!(frame(&[0x19, 1, 1, 1, 6]), Err(Malformed::Value));
     assert_eq!(frame(&[0x21, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0]), Err(Malformed::Value));
@@ -223,13 +223,13 @@ fn a_choice_that_does_not_exist_is_refused() {
     }
 }
 
-#[test]
+#[test] // W-37
 fn nothing_is_read_after_the_first_error() {
     assert_eq!(Frames::new(&[0x3f, 1, 1]).count(), 1);
     assert_eq!(Records::new(&[1, 0, 0, 0]).count(), 1);
 }
 
-#[test]
+#[test] // W-17, W-19, W-22, W-35, W-43
 fn unknown_things_that_may_be_skipped_are_skipped() {
     let frames: Vec<_> = Frames::new(&[0x7f, 2, 9, 9, 1]).map(Result::unwrap).collect();
     assert_eq!(frames, [Frame::Extension { ty: 0x7f, body: &[9, 9] }, Frame::Ping]);
@@ -239,21 +239,21 @@ fn unknown_things_that_may_be_skipped_are_skipped() {
     assert_eq!(params, Params { credit_bytes: 3, ..Params::default() });
 }
 
-#[test]
+#[test] // W-2
 fn numbers_longer_than_they_need_be_are_accepted() {
     let body = &b"x"[..];
     let long = [0x10, 0x40, 1, 0x80, 0, 0, 2, 0xc0, 0, 0, 0, 0, 0, 0, 3, 0x40, 1, b'x'];
     assert_eq!(frame(&long), Ok(Frame::Msg { stream: 1, seq: 2, t_us: 3, repair: false, body }));
 }
 
-#[test]
+#[test] // W-25
 fn only_frames_for_all_readers_are_allowed_on_a_lane() {
     let allowed = |bytes: &[u8]| frame(bytes).unwrap().allowed_on_lane();
     assert!(allowed(&[0]) && allowed(&[0x10, 1, 1, 1, 0]) && allowed(&[0x1c, 1, 0]));
     assert!(!allowed(&[1]) && !allowed(&[2, 0, 0, 0, 0]) && !allowed(&[0x1b, 1, 0]));
 }
 
-#[test]
+#[test] // S-16
 fn only_frames_that_answer_or_end_ask_for_no_ack() {
     let asks = |bytes: &[u8]| frame(bytes).unwrap().is_ack_eliciting();
     assert!(asks(&[1]) && asks(&[0x10, 1, 1, 1, 0]) && asks(&[0x1b, 1, 0]));

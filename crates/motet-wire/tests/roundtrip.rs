@@ -176,7 +176,7 @@ fn same_record(record: &Record<'_>) {
 }
 
 proptest! {
-    #[test]
+    #[test] // W-2
     fn a_number_comes_back_in_its_shortest_form(v in vi(), more in bytes(3)) {
         let mut out = Vec::new();
         codec::put_vi(&mut out, v);
@@ -212,7 +212,7 @@ proptest! {
         prop_assert_eq!(Vneg::decode(&packet.encode()), Ok(packet));
     }
 
-    #[test]
+    #[test] // W-8
     fn a_hint_comes_back(versions: u16, realm_tag: u32, id in id(), incarnation: u64, port: u16, addresses in addresses(4)) {
         let hint = Hint { versions, realm_tag, id, incarnation, port, addresses };
         let bytes = hint.encode();
@@ -220,7 +220,7 @@ proptest! {
         prop_assert_eq!(Hint::decode(&bytes), Ok(hint));
     }
 
-    #[test]
+    #[test] // W-12, W-13
     fn handshake_packets_come_back(a: u32, b: u32, id in id(), c: u64, d: u64, e: [u8; 16], m in bytes(300), cookie_present: bool, len in 0_usize..2_000) {
         let message = &[7; 48];
         let hs1 = Hs1 { cookie_present, versions: a as u16, realm_tag: b, index: a, id, incarnation: c,
@@ -241,7 +241,7 @@ proptest! {
         prop_assert_eq!(Hs3::decode(&bytes), Ok(hs3));
     }
 
-    #[test]
+    #[test] // W-19, W-20
     fn parameters_come_back(params in params()) {
         prop_assert_eq!(Params::decode(&params.encode()), Ok(params));
     }
@@ -272,7 +272,7 @@ proptest! {
         }
     }
 
-    #[test]
+    #[test] // W-27
     fn messages_in_a_run_come_back(stream: u32, first_seq in 0..MAX_VI - 300, t_us in vi(), repair: bool, bodies in vec(bytes(90), 2..=255)) {
         let mut out = Vec::new();
         frame::put_msgs_header(&mut out, stream, first_seq, t_us, repair, bodies.len() as u8);
@@ -317,7 +317,7 @@ proptest! {
         frames.iter().for_each(same_frame);
     }
 
-    #[test]
+    #[test] // W-30, W-31
     fn missing_items_come_back(steps in vec((0_u64..50, 1_u64..9, option::of(vec((0_u64..99, 1_u64..99), 1..70))), 0..80), stream: u32, ncf: bool) {
         let (mut builder, mut pushed, mut next) = (NakBuilder::new(), Vec::new(), 0);
         for (skip, count, ranges) in steps {
@@ -367,7 +367,7 @@ proptest! {
         }
     }
 
-    #[test]
+    #[test] // W-42
     fn control_records_come_back(stream: u32, a in vi(), b in vi(), tag: u64, key in key(), byte: u8, flag: bool, body in bytes(90)) {
         let rest = &body[..];
         for control in [

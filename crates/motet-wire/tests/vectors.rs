@@ -110,7 +110,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-#[test]
+#[test] // W-1, W-10
 fn the_bytes_are_those_of_the_specification() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/spec/vectors/wire.txt");
     let text = fs::read_to_string(path).unwrap();

@@ -134,7 +134,7 @@ mod tests {
     }
 
     proptest! {
-        #[test]
+        #[test] // F-1
         fn pieces_in_any_order_with_overlaps_give_the_message(
             total in 1..200_000usize,
             cuts in proptest::collection::vec((0..200_000usize, 1..9_000usize), 0..60),
@@ -159,14 +159,14 @@ mod tests {
         }
     }
 
-    #[test]
+    #[test] // F-2
     fn an_announced_size_allocates_nothing() {
         let mut assembly = Assembly::new(1 << 30);
         assembly.insert((1 << 30) - 1, &[1]);
         assert_eq!(assembly.memory(), CHUNK);
     }
 
-    #[test]
+    #[test] // F-4
     fn a_piece_outside_of_the_message_is_refused_at_the_edges_of_integers() {
         let mut assembly = Assembly::new(10);
         assert_eq!(assembly.insert(u64::MAX, &[1]), Insert::Outside);
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(assembly.memory(), 0);
     }
 
-    #[test]
+    #[test] // F-3
     fn the_bytes_that_came_first_stay() {
         let mut assembly = Assembly::new(4);
         assembly.insert(1, &[1, 1]);
@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(assembly.finish(), &[2, 1, 1, 2][..]);
     }
 
-    #[test]
+    #[test] // F-5
     fn a_piece_that_makes_one_hole_too_many_is_dropped() {
         let mut assembly = Assembly::new(100_000);
         for n in 0..=HOLES_MAX as u64 {

@@ -7,13 +7,13 @@
 //!
 //! | input | effect |
 //! |---|---|
-//! | piece with new bytes | kept |
+//! | piece with new bytes | kept (F-1, F-3) |
 //! | piece that was there | duplicate |
-//! | piece outside of the message | refused |
-//! | piece that would make the 4,097th hole | refused; asked for again later |
+//! | piece outside of the message | refused (F-4) |
+//! | piece that would make the 4,097th hole | refused; asked for again later (F-5) |
 //!
 //! **Bounds.** [`HOLES_MAX`](assembly::HOLES_MAX) holes; memory of the bytes that came, rounded up
-//! to chunks; never the size that a peer announced.
+//! to chunks; never the size that a peer announced (F-2).
 //!
 //! **Not here.** Which pieces are asked for and when, and whether there is memory (transport).
 

@@ -7,7 +7,7 @@ use crate::host::{Deadline, Via};
 use crate::ids::StreamId;
 use crate::time::Time;
 use crate::transport::handshake::HALF_OPEN_FOR;
-use crate::transport::liveness::Verdict;
+use crate::transport::liveness::{State, Verdict};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -151,9 +151,15 @@ impl<C: Crypto> Node<C> {
             peer.session.ping = true;
             return;
         }
-        let id = peer.key.id;
+        let (id, asked, deadly) = (peer.key.id, probe.asked, probe.deadly);
         peer.probe = None;
-        self.discovery.on_probe(now, id, false);
+        if deadly && !matches!(peer.session.watch.state(), State::Dead(_)) {
+            peer.session.watch.declare_dead(now);
+            self.on_dead(now, at);
+        }
+        if asked {
+            self.discovery.on_probe(now, id, false);
+        }
         self.run_discovery(now);
     }
 

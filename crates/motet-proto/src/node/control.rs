@@ -3,7 +3,7 @@
 use super::Node;
 use super::deliver::{budget, free, stream_end};
 use super::local::Subscription;
-use super::peer::{CONTROL_WINDOW, Incoming, OutState, Outgoing, Probe, STREAMS_MAX};
+use super::peer::{CONTROL_MAX, CONTROL_WINDOW, Incoming, OutState, Outgoing, Probe, STREAMS_MAX};
 use crate::config::SlowPolicy;
 use crate::crypto::Crypto;
 use crate::discovery::Action;
@@ -33,20 +33,39 @@ const QUERIES_PER_SECOND: u32 = 10;
 
 impl<C: Crypto> Node<C> {
     /// Says something on a peer's control stream.
-    pub(super) fn say(&mut self, now: Time, at: usize, record: &Record<'_>) {
+    ///
+    /// Past 1 MiB that it has not read, what can be said later is left out (false) and said anew
+    /// when there is room; past 4 MiB the peer asks without reading the answers and is closed.
+    pub(super) fn say(&mut self, now: Time, at: usize, record: &Record<'_>) -> bool {
         let mut bytes = Vec::new();
         record.encode(&mut bytes);
-        let Some(peer) = self.peer(at) else { return };
+        let Some(peer) = self.peer(at) else { return false };
         let control = &mut peer.control;
-        if control.log.bytes() + bytes.len() as u64 > CONTROL_WINDOW {
-            // The peer does not read what it asked for: interest is told again as a snapshot.
-            peer.interest_told = 0;
-            return;
+        let waiting = control.log.bytes() + bytes.len() as u64;
+        let later = matches!(record, Record::Open(_) | Record::Interest(_) | Record::Members(_));
+        if later && waiting > CONTROL_WINDOW {
+            control.resync = true;
+            return false;
+        }
+        if waiting > CONTROL_MAX {
+            self.close_peer(now, at, super::receive::close::FRAME_ERROR, DownReason::Protocol);
+            return false;
         }
         control.log.push(Bytes::from(bytes), now.micros(), 0);
         control.ready = true;
         control.cursor.arm(&control.log, now);
         self.wake(at);
+        true
+    }
+
+    /// The control stream has room again: says what was left out.
+    pub(super) fn resync(&mut self, now: Time, at: usize) {
+        let Some(peer) = self.peer(at) else { return };
+        if peer.control.resync && peer.control.log.bytes() * 2 <= CONTROL_WINDOW {
+            peer.control.resync = false;
+            self.tell_interest(now, at);
+            self.on_interest_of(now, at);
+        }
     }
 
     /// The first words on a new session: our interest, what we know of others, our offers.
@@ -73,10 +92,12 @@ impl<C: Crypto> Node<C> {
         if told == version && version > 0 {
             return;
         }
-        peer.interest_told = version;
         let delta = (told > 0).then(|| self.interest.delta_since(told)).flatten();
         let interest = delta.unwrap_or_else(|| self.interest.snapshot());
-        self.say(now, at, &Record::Interest(interest));
+        let told = self.say(now, at, &Record::Interest(interest));
+        if let Some(peer) = self.peer(at) {
+            peer.interest_told = if told { version } else { 0 };
+        }
     }
 
     fn tell_members(&mut self, now: Time, at: usize) {
@@ -182,7 +203,7 @@ impl<C: Crypto> Node<C> {
         self.rearm(at);
     }
 
-    /// Offers a publication to a peer that wants it and has not been asked.
+    /// Offers a publication to a peer that wants it and has not been asked (T-1).
     pub(super) fn match_up(&mut self, now: Time, at: usize, stream: StreamId) {
         let Some(publication) = self.publications.get(&stream) else { return };
         let Some(peer) = self.peers.get(at).and_then(Option::as_ref) else { return };
@@ -238,7 +259,14 @@ impl<C: Crypto> Node<C> {
         if out.state != OutState::Suspended {
             out.state = OutState::Offered;
         }
-        self.say(now, at, &Record::Open(open));
+        if !self.say(now, at, &Record::Open(open))
+            && let Some(peer) = self.peer(at)
+        {
+            peer.outs.remove(&stream);
+            if let Some(publication) = self.publications.get_mut(&stream) {
+                publication.readers.retain(|reader| *reader != at);
+            }
+        }
     }
 
     fn on_open(&mut self, now: Time, at: usize, open: Open) {
@@ -277,6 +305,7 @@ impl<C: Crypto> Node<C> {
                 });
             }
         }
+        // T-2, P-40
         let reason = match (subs.is_empty(), &misfit) {
             (true, Some(_)) => Some(RejectReason::TypeDiffers),
             (true, None) => Some(RejectReason::NoInterest),
@@ -451,7 +480,7 @@ impl<C: Crypto> Node<C> {
 
     /// Some reader acknowledged, came or went: free what nobody needs, let publishers go on.
     pub(super) fn on_acked(&mut self, now: Time, stream: StreamId) {
-        let acked = self.acked_by_all(stream);
+        let acked = self.needed_from(stream, true);
         let unacked = self.unacked(PubId(stream));
         let Some(publication) = self.publications.get_mut(&stream) else { return };
         let lifespan =
@@ -492,15 +521,17 @@ impl<C: Crypto> Node<C> {
         }
     }
 
-    /// The first message that some live reader still needs.
-    pub(super) fn acked_by_all(&self, stream: StreamId) -> u64 {
+    /// The first message that some reader still needs; with `absent` also for readers whose
+    /// session is dead: they are kept for as long as the log has room, but never block anybody.
+    pub(super) fn needed_from(&self, stream: StreamId, absent: bool) -> u64 {
         let Some(publication) = self.publications.get(&stream) else { return 0 };
         let of_peer = |at: &usize| {
             let out = self.peers.get(*at)?.as_ref()?.outs.get(&stream)?;
             match out.state {
                 OutState::Active => Some(out.cursor.acked()),
                 OutState::Offered => Some(out.offered),
-                OutState::Suspended | OutState::Rejected { .. } => None,
+                OutState::Suspended => absent.then(|| out.cursor.acked()),
+                OutState::Rejected { .. } => None,
             }
         };
         let peers = publication.readers.iter().filter_map(of_peer);
@@ -509,7 +540,7 @@ impl<C: Crypto> Node<C> {
         peers.chain(locals).min().map_or(next, |acked| acked.min(next))
     }
 
-    /// Policy disconnect: the reader that has held the log full for too long goes.
+    /// Policy disconnect: the reader that has held the log full for too long goes (T-6).
     pub(super) fn evict_slowest(&mut self, now: Time, stream: StreamId) {
         let Some(publication) = self.publications.get_mut(&stream) else { return };
         let (SlowPolicy::Disconnect(after), Some(since)) =
@@ -521,7 +552,7 @@ impl<C: Crypto> Node<C> {
             return;
         }
         publication.blocked = Some(now);
-        let slowest = self.acked_by_all(stream);
+        let slowest = self.needed_from(stream, false);
         let Some(publication) = self.publications.get(&stream) else { return };
         let holds = |at: &&usize| {
             self.peers
@@ -558,7 +589,10 @@ impl<C: Crypto> Node<C> {
         } else if let Some(publication) = self.publications.get_mut(&stream)
             && let Some(local) = publication.local.iter().position(|local| local.next == slowest)
         {
-            publication.local.swap_remove(local);
+            let gone = publication.local.swap_remove(local);
+            let (topic, state) = (publication.topic.arc(), WriterState::Evicted);
+            let (subscription, writer) = (gone.sub, self.key);
+            self.events.push_back(Event::Writer { subscription, writer, topic, state });
             self.on_acked(now, stream);
         }
     }
@@ -595,7 +629,7 @@ impl<C: Crypto> Node<C> {
                 Action::Dial { id, addrs } => self.dial(now, id, &addrs),
                 Action::Probe { id } => {
                     if let Some((at, peer)) = self.peer_by_id(id) {
-                        peer.probe.get_or_insert(Probe { sent: 0, since: now, at: now });
+                        peer.probe.get_or_insert_with(|| Probe::new(now)).asked = true;
                         self.rearm(at);
                     } else {
                         self.discovery.on_probe(now, id, false);
@@ -635,7 +669,7 @@ impl<C: Crypto> Node<C> {
         self.realm.seal(header, &records)
     }
 
-    /// A peer's session died of silence: its streams wait for its return.
+    /// A peer's session died of silence: its streams wait for its return (T-5).
     pub(super) fn on_dead(&mut self, now: Time, at: usize) {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let (key, name) = (peer.key, peer.name.clone());

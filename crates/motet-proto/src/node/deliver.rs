@@ -111,9 +111,15 @@ impl<C: Crypto> Node<C> {
             Item::Missed { from, n, reason } => {
                 incoming.missed += n;
                 self.counters.messages_missed += n;
+                let end = from + n;
                 for id in &incoming.subs {
-                    let start = incoming.start_of(*id).max(incoming.history_below).max(from);
-                    let n = (from + n).saturating_sub(start);
+                    let mut start = incoming.start_of(*id);
+                    if from <= start && start < end {
+                        // It has had nothing yet: history that is gone is nobody's loss.
+                        start = start.max(incoming.history_below.min(end));
+                        incoming.starts.insert(*id, start);
+                    }
+                    let n = end.saturating_sub(start.max(from));
                     if let Some(sub) = self.subscriptions.get_mut(id).filter(|_| n > 0) {
                         sub.queue.push_missed(writer, topic.clone(), n, reason);
                         notify(sub, *id, &mut self.events);
@@ -173,6 +179,7 @@ impl<C: Crypto> Node<C> {
         }
     }
 
+    /// What is not delivered leaves a mark and is counted (T-52).
     fn missed(&mut self, at: usize, stream: StreamId, seq: u64, reason: MissedReason) {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let writer = peer.key;
@@ -216,7 +223,7 @@ impl<C: Crypto> Node<C> {
         }
     }
 
-    /// Forgets a stream that we read.
+    /// Forgets a stream that we read; its reader frees what it held (F-6).
     pub(super) fn drop_incoming(&mut self, at: usize, stream: StreamId) -> Option<Incoming> {
         let peer = self.peers.get_mut(at).and_then(Option::as_mut)?;
         let mut incoming = peer.ins.remove(&stream)?;

@@ -62,7 +62,7 @@ impl Subscription {
         self.filters.iter().any(|filter| filter.matches(topic))
     }
 
-    /// Where it wants to start in a stream that holds `first..next`.
+    /// Where it wants to start in a stream that holds `first..next` (T-3).
     pub(super) fn start(&self, first: u64, next: u64) -> u64 {
         match self.qos.history {
             History::None => next,

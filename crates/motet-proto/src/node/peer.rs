@@ -55,9 +55,19 @@ pub(super) struct Peer<A> {
 }
 
 pub(super) struct Probe {
+    /// Discovery waits for the result.
+    pub(super) asked: bool,
+    /// Silence means death: a newcomer claims this identity.
+    pub(super) deadly: bool,
     pub(super) sent: u32,
     pub(super) since: Time,
     pub(super) at: Time,
+}
+
+impl Probe {
+    pub(super) fn new(now: Time) -> Self {
+        Self { asked: false, deadly: false, sent: 0, since: now, at: now }
+    }
 }
 
 /// The control stream of a session, both directions.
@@ -66,6 +76,8 @@ pub(super) struct Control {
     pub(super) cursor: Cursor,
     pub(super) reader: Reader<Assembly>,
     pub(super) ready: bool,
+    /// Something was left out for want of room.
+    pub(super) resync: bool,
 }
 
 impl Control {
@@ -76,12 +88,15 @@ impl Control {
             reader: Reader::new(1, CONTROL_QOS),
             log,
             ready: false,
+            resync: false,
         }
     }
 }
 
 /// What a peer may send on the control stream before it is read: it is read at once.
 pub(super) const CONTROL_WINDOW: u64 = 1 << 20;
+/// Unread control records before the session is closed.
+pub(super) const CONTROL_MAX: u64 = 4 << 20;
 
 const CONTROL_QOS: ReadQos =
     ReadQos { reliable: true, order: Order::Fifo, max_message: CONTROL_WINDOW };

@@ -1,8 +1,9 @@
 //! What is shared by a realm: its tag, the keys derived from its secret, and realm packets.
 //!
-//! K-2 Everything shared is derived from the realm's secret by HKDF, one label each; in an open
-//! realm from its name. K-3 Each sender of realm packets has a key of its own, so that packet
-//! counters are unique without coordination.
+//! K-2 Every shared key is derived from the realm's secret by HKDF, one label each; in an open
+//! realm from its name. K-11 The tag is a hash of the realm's name, so that a neighbour of the same
+//! name with another secret is seen for what it is: a wrong key. K-3 Each sender of realm packets
+//! has a key of its own, so that packet counters are unique without coordination.
 
 use crate::config::Realm;
 use crate::crypto::{Aead, Cipher, Crypto};
@@ -39,7 +40,7 @@ impl<A: Aead> RealmKeys<A> {
             .unwrap_or_else(|| crypto.hash(&[b"motet open realm", realm.name.as_bytes()]));
         let name = realm.name.as_bytes();
         let derive = |label: &[u8]| crypto.derive(&root, &[label, name]);
-        let [a, b, c, d, ..] = derive(b"realm id");
+        let [a, b, c, d, ..] = crypto.hash(&[b"motet realm tag", name]);
         let packets = derive(b"realm key");
         Self {
             tag: u32::from_le_bytes([a, b, c, d]),
@@ -48,12 +49,12 @@ impl<A: Aead> RealmKeys<A> {
             topics: derive(b"topics"),
             own: crypto.aead(Cipher::Aes256GcmSiv, &sender_key(crypto, &packets, own)),
             packets,
-            counter: u64::from(rng.u32()) << 32,
+            counter: u64::from(rng.u32()) << 32, // K-4
             senders: BTreeMap::new(),
         }
     }
 
-    /// The hash that stands for a topic in interests: only members can compute it.
+    /// The hash that stands for a topic in interests: only members can compute it (K-9).
     pub(super) fn topic_hash<C: Crypto>(&self, crypto: &C, topic: &str) -> u64 {
         self.hash(crypto, topic.as_bytes())
     }

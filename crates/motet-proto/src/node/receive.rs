@@ -45,7 +45,7 @@ impl<C: Crypto> Node<C> {
             PacketType::Cookie => self.on_cookie(now, &meta, &packet),
             PacketType::Reset => self.on_reset(now, &packet),
             PacketType::Vneg => self.on_vneg(now, &packet),
-            PacketType::Mdata | PacketType::Hint => self.counters.unsupported_packets += 1,
+            PacketType::Mdata | PacketType::Hint => self.counters.unsupported_packets += 1, // S-60
         }
     }
 
@@ -215,7 +215,7 @@ impl<C: Crypto> Node<C> {
             }
         }
         if broken {
-            self.counters.malformed_frames += 1;
+            self.counters.malformed_frames += 1; // W-21
             self.close_peer(now, at, close::FRAME_ERROR, DownReason::Protocol);
             return;
         }
@@ -251,7 +251,7 @@ impl<C: Crypto> Node<C> {
             Frame::Ack(ack) => match peer.session.on_ack(now, &ack) {
                 Some(lost) => self.counters.packets_lost += lost,
                 None => {
-                    self.counters.malformed_frames += 1;
+                    self.counters.malformed_frames += 1; // S-17
                     self.close_peer(now, at, close::FRAME_ERROR, DownReason::Protocol);
                     return false;
                 }
@@ -437,6 +437,7 @@ impl<C: Crypto> Node<C> {
             let acked = control.cursor.acked();
             control.log.trim(acked, 0, now.micros(), None);
             control.ready = control.cursor.has_work(&control.log);
+            self.resync(now, at);
             return;
         }
         let Some(publication) = self.publications.get(&stream) else { return };
@@ -511,12 +512,14 @@ impl<C: Crypto> Node<C> {
                 && probe.sent > 0
                 && peer.session.watch.heard() >= probe.since
             {
-                let id = peer.key.id;
+                let (id, asked) = (peer.key.id, probe.asked);
                 if let Some(peer) = self.peer(at) {
                     peer.probe = None;
                 }
-                self.discovery.on_probe(now, id, true);
-                self.run_discovery(now);
+                if asked {
+                    self.discovery.on_probe(now, id, true);
+                    self.run_discovery(now);
+                }
             }
             self.wake(at);
             self.rearm(at);

@@ -1,6 +1,6 @@
 //! Handshakes → sessions → peers.
 
-use super::peer::{Control, OutState, Peer};
+use super::peer::{Control, OutState, Peer, Probe};
 use super::{Node, Packet};
 use crate::crypto::{Cipher, Crypto, Handshake as _, Role};
 use crate::events::{DownReason, Event};
@@ -163,7 +163,8 @@ impl<C: Crypto> Node<C> {
             let older = hs1.incarnation < peer.key.incarnation;
             let dead = matches!(peer.session.watch.state(), State::Dead(_));
             if (stale || older) && !dead {
-                peer.session.watch.doubt(now); // S-4: a hint, it causes a PING on the held session
+                // S-4: a hint; it causes three PINGs on the held session, and silence voids it
+                peer.probe.get_or_insert_with(|| Probe::new(now)).deadly = true;
                 self.counters.stale_handshakes += 1;
                 self.rearm(at);
                 return;
@@ -225,7 +226,6 @@ impl<C: Crypto> Node<C> {
             addr: meta.src,
             local: meta.dst,
             suite,
-            offered: (hs1.versions, hs1.suites),
             hs2: bytes.clone(),
             noise,
             since: now,
@@ -253,7 +253,7 @@ impl<C: Crypto> Node<C> {
         }
     }
 
-    /// Survives restarts of an endpoint with a kept key.
+    /// Survives restarts of an endpoint with a kept key (K-10).
     fn reset_token(&self, index: u32) -> [u8; 16] {
         let key = self.crypto.private(b"reset");
         let mut token = [0; 16];
@@ -325,7 +325,7 @@ impl<C: Crypto> Node<C> {
         }
         let params = Params::decode(payload).ok()?;
         let id = super::endpoint_id(&self.crypto, &dial.noise.remote_key()?);
-        let bound = params.header == hs2.header()
+        let bound = params.header == hs2.header() // K-5, K-6
             && best(self.crypto.suites(), params.suites) == Some(hs2.suite);
         let wanted = dial.id.is_none_or(|wanted| wanted == id);
         (bound && wanted)
@@ -371,10 +371,9 @@ impl<C: Crypto> Node<C> {
             self.counters.handshakes_failed += 1;
             return;
         };
-        let bound = params.header == header
+        let bound = params.header == header // K-5, K-6, K-7
             && params.incarnation == half.key.incarnation
-            && best(params.suites, self.crypto.suites()) == Some(half.suite)
-            && (params.versions, params.suites) == half.offered;
+            && best(params.suites, self.crypto.suites()) == Some(half.suite);
         let (Some((to_responder, to_initiator)), Some(cipher), true) =
             (half.noise.split(), Cipher::of_suite(half.suite), bound)
         else {
@@ -431,7 +430,7 @@ impl<C: Crypto> Node<C> {
     ) -> Option<usize> {
         if let Some((at, peer)) = self.peer_by_id(key.id) {
             if peer.key.incarnation != key.incarnation {
-                // R1: only a completed handshake replaces an incarnation.
+                // Only a completed handshake replaces an incarnation (K-8).
                 self.free_peer(now, at, DownReason::Restarted);
             }
         } else if self.peers_held() >= self.cfg.sessions_max {
@@ -624,6 +623,12 @@ impl<C: Crypto> Node<C> {
         let at = self.peers.iter().position(|peer| peer.as_ref().is_some_and(held));
         if let Some(at) = at {
             self.counters.resets_received += 1;
+            if let Some(peer) = self.peer(at) {
+                if matches!(peer.session.watch.state(), State::Dead(_)) {
+                    return;
+                }
+                peer.session.watch.declare_dead(now);
+            }
             self.on_dead(now, at);
             let id = self.peer(at).map(|peer| peer.key.id);
             if let Some(id) = id {
@@ -633,7 +638,8 @@ impl<C: Crypto> Node<C> {
         }
     }
 
-    /// A session packet for an index that we do not know, from an address where a member is known.
+    /// A session packet for an index that we do not know, from an address where a member is known
+    /// (S-50).
     pub(super) fn maybe_reset(&mut self, now: Time, meta: &RecvMeta, index: u32, len: usize) {
         let second = now.0 / 1_000_000_000;
         if self.resets.0 != second {

@@ -8,7 +8,7 @@ use crate::counters::Counters;
 use crate::crypto::{Aead, Crypto};
 use crate::events::Event;
 use crate::host::{Transmit, TxBatch, Via};
-use crate::ids::{PubId, StreamId};
+use crate::ids::{EndpointKey, PubId, StreamId};
 use crate::time::Time;
 use crate::transport::session::Kind;
 use crate::transport::stream::cursor::{Piece, Space};
@@ -24,7 +24,7 @@ const BATCH_BYTES: usize = 64_000;
 const NAK_ITEM: usize = 32;
 /// A STATUS or HEARTBEAT frame is at most this large.
 const FEEDBACK_ROOM: usize = 40;
-/// Every so many packets the lowest class with something to send goes first.
+/// Every so many packets the lowest class with something to send goes first (T-13).
 const LOW_SHARE: u64 = 16;
 
 impl<C: Crypto> Node<C> {
@@ -355,12 +355,7 @@ impl<C: Crypto> Desk<'_, C> {
             if let Piece::Gap { count, reason, .. } = piece {
                 self.counters.messages_dropped += count;
                 if reason == GapReason::Evicted {
-                    let publication = PubId(stream);
-                    self.events.push_back(Event::ReaderLagging {
-                        publication,
-                        reader,
-                        missed: count,
-                    });
+                    lagging(self.events, PubId(stream), reader, count);
                 }
             }
         }
@@ -370,6 +365,17 @@ impl<C: Crypto> Desk<'_, C> {
         self.counters.repair_bytes += counts.repair_bytes;
         !cursor.has_work(log)
     }
+}
+
+/// Says that a reader lost messages; what follows on its own heels is added up.
+fn lagging(events: &mut VecDeque<Event>, to: PubId, who: EndpointKey, count: u64) {
+    if let Some(Event::ReaderLagging { publication, reader, missed }) = events.back_mut()
+        && (*publication, *reader) == (to, who)
+    {
+        *missed += count;
+        return;
+    }
+    events.push_back(Event::ReaderLagging { publication: to, reader: who, missed: count });
 }
 
 fn space(out: &[u8], base: usize, limit: usize, backlog: bool) -> Space {

@@ -329,7 +329,7 @@ impl<C: Crypto> Node<C> {
         Ok(seq)
     }
 
-    /// Makes room for `bytes` in a log, as its policy says.
+    /// Makes room for `bytes` in a log, as its policy says (T-15).
     fn make_room(&mut self, now: Time, stream: StreamId, bytes: u64) -> Result<(), PublishError> {
         let fits = |publication: &Publication| {
             publication.log.is_empty()
@@ -342,7 +342,7 @@ impl<C: Crypto> Node<C> {
         let needed = match publication.qos.slow {
             SlowPolicy::DropOldest => u64::MAX,
             SlowPolicy::DropNewest | SlowPolicy::Block | SlowPolicy::Disconnect(_) => {
-                self.acked_by_all(stream)
+                self.needed_from(stream, false)
             }
         };
         let publication = self.publications.get_mut(&stream).ok_or(PublishError::Closed)?;
@@ -465,7 +465,8 @@ impl<C: Crypto> Node<C> {
                     continue;
                 }
                 let next = incoming.reader.next();
-                let start = sub.start(incoming.first_avail, next);
+                let live = next.max(incoming.history_below);
+                let start = sub.start(incoming.first_avail, live);
                 for old in &incoming.subs {
                     let from = incoming.starts.entry(*old).or_insert(0);
                     *from = (*from).max(next);
@@ -476,7 +477,7 @@ impl<C: Crypto> Node<C> {
                 if start < next && !incoming.suspended {
                     incoming.reader.release(&mut budget(&mut self.pool, &mut peer.share));
                     incoming.reader = Reader::new(start, incoming.qos);
-                    incoming.history_below = next;
+                    incoming.history_below = live;
                     again.push((at, *stream));
                 }
             }
@@ -594,7 +595,7 @@ impl<C: Crypto> Node<C> {
         self.leaving && self.outbox.is_empty() && self.discovery.is_closed()
     }
 
-    /// Ends a session: three copies of CLOSE, no answer awaited.
+    /// Ends a session: three copies of CLOSE, no answer awaited (S-51).
     pub(super) fn close_peer(&mut self, now: Time, at: usize, code: u64, reason: DownReason) {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         for _ in 0..3 {

@@ -289,7 +289,7 @@ impl<C: Crypto> Node<C> {
             return Err(format!("O6: {} of {limit} reassembly bytes in use", self.pool.used()));
         }
         for peer in self.peers.iter().flatten() {
-            if peer.control.log.bytes() > super::peer::CONTROL_WINDOW {
+            if peer.control.log.bytes() > super::peer::CONTROL_MAX {
                 return Err(format!("O6: control backlog of {} bytes", peer.control.log.bytes()));
             }
             peer.control.reader.check().map_err(|rule| format!("control: {rule}"))?;

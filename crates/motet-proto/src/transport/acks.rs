@@ -5,9 +5,9 @@
 //! | one of the first 16 ack-eliciting packets | now |
 //! | eliciting, and not the number after the largest | now |
 //! | eliciting with a congestion mark, or a PING | now |
-//! | 10th eliciting packet since the last ACK | now |
+//! | 10th eliciting packet since the last ACK | now (S-15) |
 //! | any other eliciting packet | min(5 ms, max(1 ms, srtt / 4)) after the first of them |
-//! | not eliciting | with the next one; ACKs are never sent for ACKs |
+//! | not eliciting | with the next one; ACKs are never sent for ACKs (S-16) |
 //!
 //! The first five follow RFC 9000 §13.2, thinned to one in ten. A late or repeated report of a
 //! packet costs nothing, so a lost ACK is mended by the next one.
@@ -214,7 +214,7 @@ mod tests {
         acks
     }
 
-    #[test]
+    #[test] // S-15
     fn the_tenth_packet_makes_an_ack_due() {
         let mut acks = warm();
         for pn in 16..25 {
@@ -225,7 +225,7 @@ mod tests {
         assert!(acks.due(Time(100)));
     }
 
-    #[test]
+    #[test] // S-15
     fn the_timer_is_a_quarter_of_srtt_within_1_and_5_ms() {
         for (srtt_us, wait_us) in [(50, 1_000), (12_000, 3_000), (600_000, 5_000)] {
             let mut acks = warm();
@@ -239,7 +239,7 @@ mod tests {
         }
     }
 
-    #[test]
+    #[test] // S-15
     fn gaps_marks_and_pings_make_an_ack_due_at_once() {
         for (pn, asks) in
             [(17, ASKS), (16, Asks { ce: true, ..ASKS }), (16, Asks { urgent: true, ..ASKS })]
@@ -250,7 +250,7 @@ mod tests {
         }
     }
 
-    #[test]
+    #[test] // S-16
     fn acks_are_not_acknowledged() {
         let mut acks = warm();
         acks.on_packet(Time(100), 20, Asks::default(), SRTT);

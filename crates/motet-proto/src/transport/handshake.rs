@@ -97,7 +97,10 @@ impl<H> Dial<H> {
 
     /// When [`poll`](Self::poll) or [`failed`](Self::failed) changes.
     pub fn deadline(&self) -> Time {
-        self.targets.iter().map(|target| target.at).min().unwrap_or(Time::ZERO)
+        let left = |target: &&Target| target.tries < RETRIES_MS.len();
+        let next = self.targets.iter().filter(left).map(|target| target.at).min();
+        let last = self.targets.iter().map(|target| target.at).max(); // all tried: then it fails
+        next.or(last).unwrap_or(Time::ZERO)
     }
 
     /// This address does not answer; the others go on at once.
@@ -134,8 +137,6 @@ pub struct HalfOpen<H> {
     pub local: Option<IpAddr>,
     /// The suite.
     pub suite: u8,
-    /// Versions and suites that HS1 offered.
-    pub offered: (u16, [u8; 4]),
     /// Our answer, for copies of the HS1.
     pub hs2: Vec<u8>,
     /// Noise, after message 2.

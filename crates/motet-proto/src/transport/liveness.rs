@@ -73,6 +73,12 @@ impl Watch {
         }
     }
 
+    /// It is known by other means to be gone: silence needs no longer be waited for.
+    pub fn declare_dead(&mut self, now: Time) {
+        self.state = State::Dead(now);
+        self.pinged = Some(now);
+    }
+
     /// Asks for a PING at once, whatever the silence.
     pub fn doubt(&mut self, now: Time) {
         if self.pinged.is_none() {

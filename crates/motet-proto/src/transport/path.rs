@@ -1,8 +1,8 @@
 //! The addresses of a session's peer: one in use, others being tried.
 //!
 //! S-40 A packet from a new address does not move the session; an answer to a challenge sent there
-//! does. S-41 An address that has not answered gets at most three times the bytes that came from
-//! it (RFC 9000, 8.1).
+//! does. S-41 An address that has not answered gets challenges only, at most four of them: 41 bytes
+//! each, so that nobody is flooded through us (RFC 9000, 8.1).
 
 use crate::Time;
 use alloc::vec::Vec;

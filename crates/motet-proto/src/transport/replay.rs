@@ -80,7 +80,7 @@ mod tests {
 
     use super::*;
 
-    #[test]
+    #[test] // S-11
     fn the_window_reaches_exactly_8192_numbers_back() {
         let mut w = Window::new();
         w.mark(WINDOW + 100);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     proptest! {
-        #[test]
+        #[test] // S-11
         fn a_number_is_taken_once(
             start in 0u64..20_000,
             steps in prop::collection::vec((-9_000i64..1_000, prop::bool::weighted(0.02)), 1..400),

@@ -3,7 +3,7 @@
 //! | event | effect |
 //! |---|---|
 //! | ACK | settles what it names; a sample if its largest is new and something eliciting with it |
-//! | 3 packets after it arrived | lost (RFC 9002 §6.1.1) |
+//! | 3 packets after it arrived | lost (RFC 9002 §6.1.1) (S-18) |
 //! | a later one arrived, 9/8 round trips passed | lost (RFC 9002 §6.1.2) |
 //! | all of a run lost over 3 probe timeouts, nothing between arrived | persistent congestion (RFC 9002 §7.6) |
 //! | ACK of a number never sent | `invalid`, nothing else |

@@ -142,3 +142,16 @@ pub fn loopback_needs_no_multicast() {
 
     assert!(net.run_until(|net| net.connected(a, b), secs(3)));
 }
+
+/// A host that says what is too large is not asked byte by byte.
+pub fn the_path_mtu_is_found_in_a_few_probes() {
+    let Pair { mut net, alice, bob, .. } = Pair::over(LinkModel::default());
+    net.run_for(secs(60));
+
+    let refused = net.world.traffic.too_large;
+    assert!(refused <= 40, "{refused} datagrams were too large");
+    for ep in [alice, bob] {
+        let mtu = net.node(ep).and_then(|node| node.peers().first().map(|peer| peer.mtu));
+        assert!(mtu.is_some_and(|mtu| (1_400..=1_472).contains(&mtu)), "{mtu:?}");
+    }
+}

@@ -46,6 +46,7 @@ stories! {
     meeting::an_endpoint_without_a_way_for_data_is_dead_whatever_its_beacons_say,
     meeting::a_quiet_peer_stays_for_an_hour,
     meeting::loopback_needs_no_multicast,
+    meeting::the_path_mtu_is_found_in_a_few_probes,
     identity::a_restart_with_the_clock_set_back_gets_in,
     identity::a_restart_is_no_name_conflict,
     identity::two_living_holders_of_a_name_are_both_told,

@@ -6,7 +6,7 @@
 //! | ACK, else | grows towards W_cubic(t + srtt), never slower than Reno would (§4.3–4.5) |
 //! | ACK while the window was not full | none, and the time does not count (§5.8) |
 //! | ACK of a packet from before the last reduction | none |
-//! | loss or mark | × 0.7, once per round trip; fast convergence (§4.6, §4.7) |
+//! | loss or mark | × 0.7, once per round trip; fast convergence (§4.6, §4.7) (S-19) |
 //! | persistent congestion | two packets, slow start (RFC 9002 §7.6.2) |
 //!
 //! The structure follows quinn-proto's controller of the same name (MIT/Apache-2.0).
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(c.window(), 10_000);
     }
 
-    #[test]
+    #[test] // S-19
     fn one_round_trip_reduces_once() {
         let mut c = reduced_from(100);
         assert_eq!(c.window(), 70_000);

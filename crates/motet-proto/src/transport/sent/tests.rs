@@ -30,7 +30,7 @@ fn an_ack_settles_what_it_names_and_gives_a_sample() {
     assert_eq!(rtt.srtt(), Duration::from_millis(8), "no second sample of the same packet");
 }
 
-#[test]
+#[test] // S-18
 fn three_later_packets_make_one_lost() {
     let (mut s, mut rtt) = sent(5, 0);
     assert_eq!(ack(&mut s, &mut rtt, 50 * MS, &[(1, 2)]).lost_packets, 0);
@@ -41,7 +41,7 @@ fn three_later_packets_make_one_lost() {
     assert_eq!(s.loss_deadline(), None);
 }
 
-#[test]
+#[test] // S-18
 fn an_overtaken_packet_is_lost_after_nine_eighths_of_a_round_trip() {
     let (mut s, mut rtt) = sent(2, 0);
     ack(&mut s, &mut rtt, 80 * MS, &[(1, 1)]);
@@ -51,7 +51,7 @@ fn an_overtaken_packet_is_lost_after_nine_eighths_of_a_round_trip() {
     assert_eq!(s.loss_deadline(), None);
 }
 
-#[test]
+#[test] // S-17
 fn an_ack_of_an_unsent_packet_changes_nothing() {
     let (mut s, mut rtt) = sent(3, MS);
     let out = ack(&mut s, &mut rtt, 10 * MS, &[(0, 3)]);

@@ -1,6 +1,6 @@
-//! Memory for what came early or in pieces: one [`Pool`] per node, one [`Share`] per peer.
+//! Memory for what came early or in pieces: one [`Pool`] per node, one [`Share`] per peer (T-50).
 
-/// Messages above this need a large-message token unless they are next in line.
+/// Messages above this need a large-message token unless they are next in line (T-51).
 pub(super) const LARGE: u64 = 1 << 20;
 /// Large-message tokens of a node (Homa's overcommitment degree, doubled).
 pub(super) const LARGE_TOKENS: u32 = 16;

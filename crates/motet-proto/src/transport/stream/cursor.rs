@@ -5,12 +5,12 @@
 //!
 //! | input | effect |
 //! |---|---|
-//! | room in a packet | repairs first, then new messages; what is gone becomes a GAP |
-//! | STATUS | frees, opens the window; checked first |
-//! | NAK | queues what was sent, but for what was repaired a moment ago |
-//! | NAK for what was never sent | HEARTBEAT, which puts the reader right |
-//! | silence with something unacknowledged | HEARTBEAT, doubling up to 1 s, never more seldom |
-//! | data waits, window closed | HEARTBEAT(blocked), 100 ms to 1 s |
+//! | room in a packet | repairs first, then new messages; what is gone becomes a GAP (T-10, T-27) |
+//! | STATUS | frees, opens the window; checked first (T-33, T-34) |
+//! | NAK | queues what was sent, but for what was repaired a moment ago (T-25) |
+//! | NAK for what was never sent | HEARTBEAT, which puts the reader right (T-26) |
+//! | silence with something unacknowledged | HEARTBEAT, doubling up to 1 s, never more seldom (T-40, T-42) |
+//! | data waits, window closed | HEARTBEAT(blocked), 100 ms to 1 s (T-41) |
 //!
 //! **Bounds.** [`REPAIRS_MAX`] ranges queued; a NAK queues at most twice the window.
 //!
@@ -27,11 +27,11 @@ use core::time::Duration;
 use motet_wire::codec::vi_len;
 use motet_wire::frame::{GapReason, NakItem, frag_overhead, msg_overhead, msgs_header_len};
 
-/// A message is split to fill a packet only if this much of it fits.
+/// A message is split to fill a packet only if this much of it fits (T-12).
 const SPLIT_MIN: usize = 256;
 /// Most messages of a MSGS frame.
 const RUN_MAX: u64 = 255;
-/// Messages more than this younger than the first of a MSGS start a new frame, µs.
+/// Messages more than this younger than the first of a MSGS start a new frame (T-11), µs.
 const RUN_US: u64 = 1_000;
 /// A reader's delay of its STATUS, which the first heartbeat waits for.
 const STATUS_DELAY: Duration = Duration::from_millis(5);
@@ -482,7 +482,7 @@ impl Cursor {
     }
 }
 
-/// After the last sending: a round trip, its deviation, and the reader's delay (protocol §2.9).
+/// After the last sending: a round trip, its deviation, and the reader's delay (T-40).
 fn beat_base(rtt: &RttView) -> Duration {
     (rtt.srtt + (rtt.var * 4).max(Duration::from_millis(1)) + STATUS_DELAY).min(BEAT_MAX)
 }

@@ -1,4 +1,4 @@
-//! The window that a reader grants, and when it says so (STATUS).
+//! The window that a reader grants, and when it says so (STATUS): T-30, T-31, T-32.
 
 use super::{RttView, WINDOW_AUTO_MAX, WINDOW_INITIAL};
 use crate::Time;
@@ -123,7 +123,7 @@ mod tests {
         RttView { srtt: MS * 10, var: MS }
     }
 
-    #[test]
+    #[test] // T-31
     fn a_window_that_limits_for_a_round_trip_doubles_and_a_slow_one_stays() {
         let mut flow = Flow::new();
         let mut now = Time::ZERO;
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(flow.grant(now, &rtt(), u64::MAX, 0), WINDOW_INITIAL * 2);
     }
 
-    #[test]
+    #[test] // T-31
     fn what_was_granted_is_never_taken_back() {
         let mut flow = Flow::new();
         assert_eq!(flow.grant(Time::ZERO, &rtt(), 1_000, 0), 1_000);
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(flow.grant(Time::ZERO, &rtt(), 0, 0), 0);
     }
 
-    #[test] // P16
+    #[test] // P16, T-32
     fn a_reopened_window_is_told_five_times_or_until_data_comes() {
         let mut flow = Flow::new();
         flow.grant(Time::ZERO, &rtt(), 0, 0);
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(flow.deadline(), None);
     }
 
-    #[test]
+    #[test] // T-30
     fn a_status_waits_5_ms_unless_a_quarter_of_the_window_was_taken() {
         let mut flow = Flow::new();
         flow.grant(Time::ZERO, &rtt(), u64::MAX, 0);

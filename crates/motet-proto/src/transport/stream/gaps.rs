@@ -5,9 +5,9 @@
 //!
 //! | input | effect |
 //! |---|---|
-//! | a hole shows | due after the reorder delay, or when 3 later packets have arrived |
+//! | a hole shows | due after the reorder delay, or when 3 later packets have arrived (T-21) |
 //! | part of it is filled | the rest keeps its due time |
-//! | it is asked for | due again after the retry time |
+//! | it is asked for | due again after the retry time (T-22) |
 //!
 //! Used for message numbers of a stream, and for byte offsets inside a message.
 
@@ -177,7 +177,7 @@ mod tests {
         out
     }
 
-    #[test]
+    #[test] // T-21
     fn a_hole_is_due_after_the_reorder_delay_or_three_later_packets() {
         let mut gaps = Gaps::default();
         gaps.push(5, 8, Time::ZERO + MS, 10);
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(gaps.deadline(99), Some(Time::ZERO + MS * 2));
     }
 
-    #[test] // P8
+    #[test] // P8, T-21
     fn a_new_hole_is_not_asked_for_together_with_an_old_one() {
         let mut gaps = Gaps::default();
         gaps.push(5, 8, Time::ZERO + MS, 10);
@@ -199,7 +199,7 @@ mod tests {
     }
 
     proptest! {
-        #[test] // P9
+        #[test] // P9, T-20, T-23
         fn gaps_are_what_a_bitmap_says_and_every_one_has_a_deadline(
             ops in proptest::collection::vec((0..3u8, 0..60u64, 1..12u64), 1..80),
         ) {

@@ -6,8 +6,8 @@
 //!
 //! | input | effect |
 //! |---|---|
-//! | push | the next number; one copy for all readers |
-//! | trim | acknowledged messages outside of the history go; old ones expire |
+//! | push | the next number; one copy for all readers (T-4) |
+//! | trim | acknowledged messages outside of the history go; old ones expire (T-14) |
 //! | conflate | unsent older messages of a key are gone |
 //! | evict | the oldest goes, needed or not |
 //!

@@ -486,7 +486,7 @@ fn chosen_by(seed: u64) -> Setup {
     }
 }
 
-#[test]
+#[test] // T-4, T-16, T-20, T-23, T-51, W-23
 fn everything_arrives_once_and_in_order_through_any_pipe() {
     let one = std::env::var("SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
     for seed in one.map_or(0..150, |seed| seed..seed + 1) {
@@ -500,7 +500,7 @@ fn everything_arrives_once_and_in_order_through_any_pipe() {
     }
 }
 
-#[test]
+#[test] // T-28, T-52
 fn what_the_log_dropped_is_missed_in_its_place() {
     for seed in 0..80 {
         let setup = Setup { log_bytes: 6_000, queue: 20 << 10, ..chosen_by(seed) };

@@ -4,17 +4,18 @@
 //!
 //! | input | effect |
 //! |---|---|
-//! | message, next in line | delivered at once, and whatever it frees |
-//! | message ahead | held; the hole before it is due after the reorder delay |
-//! | message seen before | counted; a repaired one makes a STATUS due: ours was lost |
+//! | message, next in line | delivered at once, and whatever it frees (T-16) |
+//! | message ahead | held; the hole before it is due after the reorder delay (T-17) |
+//! | message seen before | counted; a repaired one makes a STATUS due: ours was lost (T-18) |
 //! | message beyond window, memory or holes | counted; asked for when in range |
-//! | piece | put together; missing bytes are asked for as bytes |
-//! | GAP | one `Missed` in its place; what is held already is delivered all the same |
-//! | HEARTBEAT | where the stream ends, up or down; answered by STATUS if asked |
+//! | piece | put together; missing bytes are asked for as bytes (T-24) |
+//! | GAP | one `Missed` in its place; what is held already is delivered all the same (T-28) |
+//! | HEARTBEAT | where the stream ends, up or down; answered by STATUS if asked (T-43) |
 //!
-//! **I1.** While a number below the highest known one is missing, a NAK has a deadline.
+//! **I1.** While a number below the highest known one is missing, a NAK has a deadline (T-20, T-23).
 //!
-//! **Best effort** and `latest` deliver what is newest at once and what was passed over as `Missed`.
+//! **Best effort** and `latest` deliver what is newest at once and what was passed over as `Missed`
+//! (T-19).
 
 mod holding;
 
@@ -57,12 +58,12 @@ pub struct ReadQos {
 /// Why a message is not taken for good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refuse {
-    /// Larger than this reader takes: answer REJECT_MSG.
+    /// Larger than this reader takes: answer REJECT_MSG (T-29).
     TooLarge {
         /// The limit in bytes.
         limit: u64,
     },
-    /// The pieces contradict each other: close the stream.
+    /// The pieces contradict each other: close the stream (T-7).
     Broken,
 }
 

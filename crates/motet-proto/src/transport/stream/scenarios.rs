@@ -102,7 +102,7 @@ fn pieces(cursor: &mut Cursor, log: &Log, now: Time, space: Space) -> Vec<Piece>
     core::iter::from_fn(|| cursor.next_piece(log, now, &RTT, space)).collect()
 }
 
-#[test]
+#[test] // T-16
 fn a_message_next_in_line_is_delivered_at_once_with_all_that_it_frees() {
     let mut desk = Desk::fifo();
     assert_eq!(desk.message(1), ["1"]);
@@ -112,7 +112,7 @@ fn a_message_next_in_line_is_delivered_at_once_with_all_that_it_frees() {
     assert_eq!((desk.pool.used(), desk.reader.nak_deadline(0)), (0, None));
 }
 
-#[test]
+#[test] // T-20, T-22
 pub(super) fn a_hole_is_asked_for_again_until_it_is_filled() {
     let mut desk = Desk::fifo();
     desk.message(4);
@@ -126,7 +126,7 @@ pub(super) fn a_hole_is_asked_for_again_until_it_is_filled() {
     assert!((10..40).contains(&asked), "asked {asked} times in 10 s");
 }
 
-#[test]
+#[test] // T-18
 pub(super) fn a_message_held_already_is_a_duplicate() {
     let mut desk = Desk::fifo();
     desk.message(2);
@@ -140,7 +140,7 @@ pub(super) fn a_message_held_already_is_a_duplicate() {
     assert_eq!(desk.message(3), [""; 0], "delivered already");
 }
 
-#[test]
+#[test] // T-17
 pub(super) fn a_message_at_the_edge_of_the_window_is_dropped_and_the_one_before_held() {
     let mut desk = Desk::fifo();
     desk.message(1 + WINDOW_MSGS);
@@ -149,7 +149,7 @@ pub(super) fn a_message_at_the_edge_of_the_window_is_dropped_and_the_one_before_
     assert_eq!((desk.reader.counts.overruns, desk.reader.high()), (1, 1 + WINDOW_MSGS));
 }
 
-#[test]
+#[test] // T-17
 fn the_4097th_hole_is_dropped_and_fits_once_others_are_filled() {
     let mut desk = Desk::fifo();
     for n in 0..GAPS_MAX as u64 + 10 {
@@ -161,7 +161,7 @@ fn the_4097th_hole_is_dropped_and_fits_once_others_are_filled() {
     assert_eq!(desk.reader.counts.overruns, 10);
 }
 
-#[test]
+#[test] // T-28
 pub(super) fn a_gap_is_missed_in_its_place_and_what_is_held_inside_it_is_delivered() {
     let mut desk = Desk::fifo();
     desk.message(4);
@@ -170,7 +170,7 @@ pub(super) fn a_gap_is_missed_in_its_place_and_what_is_held_inside_it_is_deliver
     assert_eq!(desk.message(7), ["7"]);
 }
 
-#[test]
+#[test] // T-19
 fn best_effort_delivers_what_is_newest_and_tells_what_was_lost() {
     let mut desk = Desk::new(ReadQos { reliable: false, ..Setup::clean(1, 1).qos });
     assert_eq!(desk.message(1), ["1"]);
@@ -196,7 +196,7 @@ fn latest_drops_what_is_older_and_asks_only_for_what_may_be_newer() {
     assert_eq!(desk.naks(), [range(6, 1)]);
 }
 
-#[test]
+#[test] // T-43
 fn a_heartbeat_reveals_a_lost_tail_and_takes_back_what_was_never_sent() {
     let mut desk = Desk::fifo();
     desk.beat(4);
@@ -210,7 +210,7 @@ fn a_heartbeat_reveals_a_lost_tail_and_takes_back_what_was_never_sent() {
     assert_eq!(desk.reader.high(), 1 + WINDOW_MSGS);
 }
 
-#[test] // P5
+#[test] // P5, T-24
 pub(super) fn missing_bytes_are_asked_for_as_bytes() {
     let mut desk = Desk::fifo();
     desk.piece(1, 1_000, 0, 100);
@@ -229,7 +229,7 @@ pub(super) fn missing_bytes_are_asked_for_as_bytes() {
     assert_eq!(desk.pool.used(), 0);
 }
 
-#[test]
+#[test] // T-29, F-4
 fn pieces_that_contradict_each_other_or_are_too_many_are_refused() {
     let mut desk = Desk::fifo();
     desk.piece(1, 1_000, 0, 100);
@@ -243,7 +243,7 @@ fn pieces_that_contradict_each_other_or_are_too_many_are_refused() {
     assert_eq!(piece(11 << 20, 0), Err(Refuse::TooLarge { limit: 10 << 20 }));
 }
 
-#[test] // P23
+#[test] // P23, F-6, T-50
 fn abandoned_pieces_are_bounded_and_freed_with_the_stream() {
     let mut desk = Desk::fifo();
     for seq in 2..100_000 {
@@ -259,7 +259,7 @@ fn abandoned_pieces_are_bounded_and_freed_with_the_stream() {
     assert_eq!((desk.pool.used(), desk.share.used()), (0, 0));
 }
 
-#[test]
+#[test] // T-50
 fn the_message_next_in_line_is_taken_even_when_memory_is_full() {
     let mut desk = Desk::fifo();
     for seq in 2..40 {
@@ -273,7 +273,7 @@ fn the_message_next_in_line_is_taken_even_when_memory_is_full() {
     assert_eq!((desk.reader.next(), desk.reader.counts.overruns), (2, before));
 }
 
-#[test]
+#[test] // T-11, T-12
 fn small_messages_share_a_frame_and_larger_ones_are_split_only_with_backlog() {
     let log = log_of(&[10, 10, 10, 600, 900, 2_000]);
     let mut cursor = Cursor::new(&log, 7, 1, 1 << 20, true);
@@ -290,7 +290,7 @@ fn small_messages_share_a_frame_and_larger_ones_are_split_only_with_backlog() {
     assert_eq!(cursor.next(), 7);
 }
 
-#[test] // P12
+#[test] // P12, T-33
 pub(super) fn a_status_that_breaks_a_bound_changes_nothing() {
     let log = log_of(&[10, 10, 5_000]);
     let mut cursor = Cursor::new(&log, 7, 1, 150, true);
@@ -306,7 +306,7 @@ pub(super) fn a_status_that_breaks_a_bound_changes_nothing() {
     assert_eq!((cursor.acked(), cursor.counts.status_rejected), (2, 4));
 }
 
-#[test] // P4, P11
+#[test] // P4, P11, T-25
 fn a_range_repaired_a_moment_ago_is_not_repaired_again_but_the_one_beside_it_is() {
     let log = log_of(&[10, 10, 10, 3_000]);
     let mut cursor = Cursor::new(&log, 7, 1, 1 << 20, true);
@@ -326,7 +326,7 @@ fn a_range_repaired_a_moment_ago_is_not_repaired_again_but_the_one_beside_it_is(
     assert_eq!(nak(SECOND + MS * 20, &[bytes(2_990, 0)]), [fragment(2_990, 10)]);
 }
 
-#[test]
+#[test] // T-26
 fn a_nak_for_what_was_never_sent_is_answered_by_a_heartbeat() {
     let log = log_of(&[10, 10]);
     let mut cursor = Cursor::new(&log, 7, 1, 64, true);
@@ -336,7 +336,7 @@ fn a_nak_for_what_was_never_sent_is_answered_by_a_heartbeat() {
     assert_eq!((beat.next_seq, beat.blocked), (2, true), "it speaks of what was sent only");
 }
 
-#[test] // P2, P3
+#[test] // P2, P3, T-40, T-42
 pub(super) fn the_writer_speaks_last_ever_more_seldom_but_each_second_until_all_is_acknowledged() {
     let log = log_of(&[10]);
     let mut cursor = Cursor::new(&log, 7, 1, 1 << 20, true);
@@ -350,7 +350,7 @@ pub(super) fn the_writer_speaks_last_ever_more_seldom_but_each_second_until_all_
     assert_eq!(cursor.deadline(), None);
 }
 
-#[test] // P16
+#[test] // P16, T-34, T-41
 fn a_closed_window_is_asked_about() {
     let log = log_of(&[10]);
     let mut cursor = Cursor::new(&log, 7, 1, 0, true);
@@ -366,7 +366,7 @@ fn a_closed_window_is_asked_about() {
     assert_eq!(pieces(&mut cursor, &log, SECOND, FULL).len(), 1, "a window permits one piece");
 }
 
-#[test]
+#[test] // T-27, T-29
 fn a_refused_message_becomes_a_gap_and_an_evicted_one_too() {
     let mut log = log_of(&[10, 3_000, 10, 10]);
     let mut cursor = Cursor::new(&log, 7, 1, 1 << 20, true);
@@ -383,7 +383,7 @@ fn a_refused_message_becomes_a_gap_and_an_evicted_one_too() {
     assert_eq!(pieces(&mut cursor, &log, SECOND, FULL)[0], gap(1, 3, GapReason::Evicted));
 }
 
-#[test]
+#[test] // T-5
 fn a_new_session_goes_on_where_the_reader_stands() {
     let log = log_of(&[10, 10, 3_000, 10]);
     let mut cursor = Cursor::new(&log, 7, 1, 1 << 20, true);
@@ -395,7 +395,7 @@ fn a_new_session_goes_on_where_the_reader_stands() {
     assert!(matches!(piece, Some(Piece::Fragment { seq: 3, off: 1_500, .. })), "{piece:?}");
 }
 
-#[test]
+#[test] // T-14
 pub(super) fn an_entry_is_kept_until_all_have_it_and_it_is_outside_of_the_history() {
     let mut log = log_of(&[10, 100, 10, 10]);
     assert_eq!((log.bytes(), log.pos(3), log.pos(99)), (64 * 3 + 100, 164, 64 * 3 + 100));
@@ -407,7 +407,7 @@ pub(super) fn an_entry_is_kept_until_all_have_it_and_it_is_outside_of_the_histor
     assert!(log.is_empty());
 }
 
-#[test]
+#[test] // T-10, T-14
 fn keys_keep_their_last_messages_and_conflation_takes_the_unsent_ones() {
     let mut log = Log::new(1);
     for key in [1, 2, 1, 1, 2, 3] {
@@ -423,7 +423,7 @@ fn keys_keep_their_last_messages_and_conflation_takes_the_unsent_ones() {
     assert_eq!((held(&log), log.first()), (vec![4, 5, 6], 4));
 }
 
-#[test]
+#[test] // T-10, T-27
 fn what_outlived_its_lifespan_is_gone_even_if_unsent() {
     let mut log = Log::new(1);
     for t_us in [0, 500, 900] {
@@ -461,14 +461,14 @@ fn burst(max_len: u64, lose: impl FnMut(u64, &[u8]) -> bool + 'static) -> World 
     world
 }
 
-#[test] // P2
+#[test] // P2, T-40
 pub(super) fn a_lost_last_packet_is_repaired_within_50_ms() {
     let world = burst(200, |n, _| n == 1);
     assert!(world.now < Time::ZERO + MS * 50, "{:?}", world.now);
     assert!(world.cursor.counts.heartbeats <= 2, "{:?}", world.cursor.counts);
 }
 
-#[test] // P5
+#[test] // P5, T-24, T-25
 pub(super) fn exactly_the_bytes_that_were_lost_are_sent_again() {
     let mut lost = 0;
     let world = burst(200_000, move |_, packet| {
@@ -481,7 +481,7 @@ pub(super) fn exactly_the_bytes_that_were_lost_are_sent_again() {
     assert_eq!(world.reader.counts.duplicates, 0);
 }
 
-#[test]
+#[test] // T-42
 fn a_clean_pipe_costs_no_nak_no_repair_and_no_heartbeat() {
     let world = burst(200_000, |_, _| false);
     let (writer, reader) = (world.cursor.counts, world.reader.counts);
