@@ -37,6 +37,7 @@ pub(super) struct Peer<A> {
     /// Streams with a deadline.
     pub(super) hot_outs: Vec<StreamId>,
     pub(super) hot_ins: Vec<StreamId>,
+    pub(super) hot: Soonest,
     pub(super) share: Share,
     /// What is to be asked for again; it leaves as packets take it.
     pub(super) naks: VecDeque<(StreamId, NakItem)>,
@@ -52,6 +53,34 @@ pub(super) struct Peer<A> {
     /// Packets built so far, for the share of lower classes.
     pub(super) turn: u64,
     pub(super) mismatches: Vec<Arc<str>>,
+}
+
+/// Before this none of the hot streams has anything to do. It may be too early, never too late: so
+/// they are looked at only when something may be due, and not for each packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Soonest {
+    at: Time,
+    /// How many packets the session will have received.
+    pkt: u64,
+}
+
+impl Soonest {
+    pub(super) const NEVER: Self = Self { at: Time::NEVER, pkt: u64::MAX };
+
+    pub(super) fn deadline(self, pkt: u64) -> Time {
+        if self.pkt <= pkt { Time::ZERO } else { self.at }
+    }
+
+    pub(super) fn of_reader(&mut self, reader: &Reader<Assembly>) {
+        let (at, pkt) = reader.nak_bound();
+        let status = reader.status_deadline().unwrap_or(Time::NEVER);
+        self.at = self.at.min(at).min(status);
+        self.pkt = self.pkt.min(pkt);
+    }
+
+    pub(super) fn of_cursor(&mut self, cursor: &Cursor) {
+        self.at = self.at.min(cursor.deadline().unwrap_or(Time::NEVER));
+    }
 }
 
 pub(super) struct Probe {
@@ -164,19 +193,21 @@ impl<A> Peer<A> {
         }
     }
 
+    /// To be called after whatever may have given the stream an earlier deadline.
     pub(super) fn heat_out(&mut self, stream: StreamId) {
-        if let Some(out) = self.outs.get_mut(&stream)
-            && !out.hot
-        {
+        let Some(out) = self.outs.get_mut(&stream) else { return };
+        self.hot.of_cursor(&out.cursor);
+        if !out.hot {
             out.hot = true;
             self.hot_outs.push(stream);
         }
     }
 
+    /// As [`heat_out`](Self::heat_out), for a stream that we read.
     pub(super) fn heat_in(&mut self, stream: StreamId) {
-        if let Some(incoming) = self.ins.get_mut(&stream)
-            && !incoming.hot
-        {
+        let Some(incoming) = self.ins.get_mut(&stream) else { return };
+        self.hot.of_reader(&incoming.reader);
+        if !incoming.hot {
             incoming.hot = true;
             self.hot_ins.push(stream);
         }

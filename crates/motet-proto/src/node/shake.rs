@@ -1,6 +1,6 @@
 //! Handshakes → sessions → peers.
 
-use super::peer::{Control, OutState, Peer, Probe};
+use super::peer::{Control, OutState, Peer, Probe, Soonest};
 use super::{Node, Packet};
 use crate::crypto::{Cipher, Crypto, Handshake as _, Role};
 use crate::events::{DownReason, Event};
@@ -494,6 +494,7 @@ impl<C: Crypto> Node<C> {
             ready: Default::default(),
             hot_outs: Vec::new(),
             hot_ins: Vec::new(),
+            hot: Soonest::NEVER,
             share: Share::new(self.cfg.reassembly_bytes as u64 / 4),
             naks: Default::default(),
             queued: false,
@@ -513,6 +514,7 @@ impl<C: Crypto> Node<C> {
             *place = Some(peer);
         }
         self.by_id.insert(key.id, at);
+        self.peers_due = Time::ZERO;
         at
     }
 
