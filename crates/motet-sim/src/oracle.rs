@@ -124,8 +124,6 @@ impl Oracle {
 
     /// A subscription begins. Returns its number here.
     pub fn on_subscribe(&mut self, me: EndpointKey, filters: &[&str], qos: &SubQos) -> usize {
-        let published =
-            |(key, written): (&StreamKey, &Written)| (key.clone(), written.sums.len() as u64);
         self.readings.push(Reading {
             me,
             filters: filters.iter().map(ToString::to_string).collect(),
@@ -160,7 +158,7 @@ impl Oracle {
     /// A writer was told that an endpoint reads no more, by its own will.
     pub fn on_left(&mut self, stream: &StreamKey, reader: EndpointKey) {
         if let Some(written) = self.written.get_mut(stream) {
-            written.due.remove(&reader.id);
+            written.due.remove(&reader);
         }
     }
 

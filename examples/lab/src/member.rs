@@ -107,11 +107,8 @@ impl Member {
         }
         say(&format!("open id={} listen={}", endpoint.id(), endpoint.local_addr()));
         if let Some(topic) = &self.publish {
-            let qos = PubQos {
-                slow: SlowPolicy::Block,
-                log_bytes: self.log_bytes,
-                ..PubQos::default()
-            };
+            let qos =
+                PubQos { slow: SlowPolicy::Block, log_bytes: self.log_bytes, ..PubQos::default() };
             let publisher = endpoint.publisher_with(topic, qos).await?;
             tokio::spawn(self.write(publisher.blocking_deadline(FOR_EVER), stopped));
         }
@@ -129,7 +126,11 @@ impl Member {
         Ok(())
     }
 
-    fn write(&self, publisher: Publisher, stopped: watch::Receiver<bool>) -> impl Future<Output = ()> + use<> {
+    fn write(
+        &self,
+        publisher: Publisher,
+        stopped: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + use<> {
         let Self { count, size, rate, readers, .. } = *self;
         let body = self.body.clone();
         async move {
@@ -181,7 +182,11 @@ async fn tell_events(endpoint: Endpoint) {
     }
 }
 
-async fn read(mut subscriber: Subscriber, expected: watch::Receiver<Option<u64>>, started: Instant) {
+async fn read(
+    mut subscriber: Subscriber,
+    expected: watch::Receiver<Option<u64>>,
+    started: Instant,
+) {
     let mut reading = Reading { expected, ..Reading::new(started) };
     let mut batch = Vec::new();
     loop {

@@ -31,7 +31,8 @@ const KEPT_MAX: u64 = 20_000;
 
 impl Witness {
     pub(crate) fn run(self) -> Outcome {
-        let mut socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(ALL_PROTOCOLS)))?;
+        let mut socket =
+            Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(ALL_PROTOCOLS)))?;
         socket.set_recv_buffer_size(4 << 20)?;
         socket.set_read_timeout(Some(Duration::from_millis(20)))?; // how soon a command is seen
         let mut keep = self.keep.as_ref().map(File::create).transpose()?.map(BufWriter::new);
@@ -47,7 +48,9 @@ impl Witness {
         loop {
             let n = match socket.read(&mut buffer) {
                 Ok(n) => n,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
                     // Only when nothing waits: a report then covers all that came before it.
                     match commands.try_recv() {
                         Ok(_) => {
@@ -77,7 +80,8 @@ impl Witness {
             longest = longest.max(frame.ip_length);
             fragments += u64::from(frame.fragment);
             for (word, found) in self.word.iter().zip(&mut found) {
-                *found = *found || bytes.windows(word.len()).any(|window| window == word.as_bytes());
+                *found =
+                    *found || bytes.windows(word.len()).any(|window| window == word.as_bytes());
             }
             if let (Some(keep), Some(payload)) = (&mut keep, frame.payload)
                 && kept < KEPT_MAX

@@ -51,9 +51,10 @@ pub(super) fn death(lab: &Lab, figures: &mut Figures) -> Outcome {
             released = released.max(ms(again.started, other.wait(&down, LIMIT)?.at));
         }
         figures.value(&format!("{profile}_old_one_down_ms"), released);
-        let clash = others.iter_mut().chain([&mut again]).any(|it| {
-            it.wait(&format!("clash name={name}"), Duration::ZERO).is_ok()
-        });
+        let clash = others
+            .iter_mut()
+            .chain([&mut again])
+            .any(|it| it.wait(&format!("clash name={name}"), Duration::ZERO).is_ok());
         demand(!clash, || format!("{profile}: the dead holder of the name made a clash"))?;
     }
     Ok(())
@@ -74,10 +75,9 @@ pub(super) fn address(lab: &Lab, figures: &mut Figures) -> Outcome {
     let writing = "--publish lab/flow --size 200 --rate 500 --readers 1";
     let mut writer = lab.member(&a, "writer", writing)?;
     reader.wait("first", LIMIT)?;
-    for (what, changed, new) in [
-        ("writer_address", &a, "10.77.0.101"),
-        ("reader_address", &b, "10.77.0.102"),
-    ] {
+    for (what, changed, new) in
+        [("writer_address", &a, "10.77.0.101"), ("reader_address", &b, "10.77.0.102")]
+    {
         reader.forget();
         changed.ip(&["addr", "del", &format!("{}/24", changed.address), "dev", "eth0"])?;
         changed.ip(&["addr", "add", &format!("{new}/24"), "dev", "eth0"])?;
@@ -96,7 +96,8 @@ pub(super) fn address(lab: &Lab, figures: &mut Figures) -> Outcome {
         std::thread::sleep(Duration::from_secs(2));
         host.ip(&["link", "set", "eth0", "up"])?;
         let done = Instant::now();
-        let resumed = reader.wait("resumed", LIMIT).map_err(|reason| format!("{what}: {reason}"))?;
+        let resumed =
+            reader.wait("resumed", LIMIT).map_err(|reason| format!("{what}: {reason}"))?;
         figures.value(&format!("{what}_ms"), ms(done, resumed.at));
         demand(ms(done, resumed.at) <= 5_000.0, || format!("{what}: too late"))?;
     }
