@@ -124,6 +124,8 @@ impl Oracle {
 
     /// A subscription begins. Returns its number here.
     pub fn on_subscribe(&mut self, me: EndpointKey, filters: &[&str], qos: &SubQos) -> usize {
+        let published =
+            |(key, written): (&StreamKey, &Written)| (key.clone(), written.sums.len() as u64);
         self.readings.push(Reading {
             me,
             filters: filters.iter().map(ToString::to_string).collect(),
@@ -152,6 +154,13 @@ impl Oracle {
         if let Some(written) = self.written.get_mut(stream) {
             let next = written.sums.len() as u64 + 1;
             written.due.entry(reader).or_insert(next);
+        }
+    }
+
+    /// A writer was told that an endpoint reads no more, by its own will.
+    pub fn on_left(&mut self, stream: &StreamKey, reader: EndpointKey) {
+        if let Some(written) = self.written.get_mut(stream) {
+            written.due.remove(&reader.id);
         }
     }
 

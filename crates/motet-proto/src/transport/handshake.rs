@@ -204,6 +204,20 @@ mod tests {
         assert_eq!(log.len(), 10);
     }
 
+    #[test] // S-2
+    fn a_dial_never_waits_for_a_moment_at_which_nothing_changes() {
+        let [a, b] = [SocketAddr::from(([10, 0, 0, 1], 1)), SocketAddr::from(([10, 0, 0, 2], 1))];
+        let mut dial = dial(&[a, b]);
+        let mut now = Time::ZERO;
+        while !dial.failed(now) {
+            assert!(dial.poll(now).is_some(), "woken for nothing at {now:?}");
+            while dial.poll(now).is_some() {}
+            assert!(dial.deadline() > now);
+            now = dial.deadline();
+        }
+        assert_eq!(now, Time(5_850_000_000));
+    }
+
     #[test] // S-7
     fn cookies_are_asked_for_under_load() {
         let mut load = Load::default();

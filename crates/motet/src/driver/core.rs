@@ -253,8 +253,30 @@ impl Core {
         if self.is_closed() {
             queue.close();
         }
+        // Who is there already comes first: nobody can listen before the endpoint is open.
+        let inner = self.inner();
+        for event in self.standing(&inner.node) {
+            queue.push(&event);
+        }
         self.listeners().push(Arc::downgrade(&queue));
+        drop(inner);
         queue.stream()
+    }
+
+    /// What an event stream begins with: the live peers, and who else holds our name.
+    fn standing(&self, node: &Node<AwsLc>) -> Vec<Event> {
+        let mut events = Vec::new();
+        for peer in node.peers() {
+            if matches!(peer.state, motet_proto::transport::liveness::State::Dead(_)) {
+                continue;
+            }
+            if peer.name == self.name && peer.key.incarnation < self.key.incarnation {
+                let (name, other) = (peer.name.clone(), peer.key);
+                events.push(Event::NameConflict { name, other, newcomer: true });
+            }
+            events.push(Event::PeerUp { key: peer.key, name: peer.name });
+        }
+        events
     }
 
     /// Says goodbye without waiting.
