@@ -105,13 +105,11 @@ impl Member {
             let subscriber = endpoint.subscriber_with(&[filter], qos).await?;
             tokio::spawn(read(subscriber, expected, started));
         }
-        say(&format!("open id={} listen={}", endpoint.id(), endpoint.local_addr()));
+        let ms = started.elapsed().as_secs_f64() * 1e3;
+        say(&format!("open id={} listen={} ms={ms:.3}", endpoint.id(), endpoint.local_addr()));
         if let Some(topic) = &self.publish {
-            let qos = PubQos {
-                slow: SlowPolicy::Block,
-                log_bytes: self.log_bytes,
-                ..PubQos::default()
-            };
+            let qos =
+                PubQos { slow: SlowPolicy::Block, log_bytes: self.log_bytes, ..PubQos::default() };
             let publisher = endpoint.publisher_with(topic, qos).await?;
             tokio::spawn(self.write(publisher.blocking_deadline(FOR_EVER), stopped));
         }
@@ -129,7 +127,11 @@ impl Member {
         Ok(())
     }
 
-    fn write(&self, publisher: Publisher, stopped: watch::Receiver<bool>) -> impl Future<Output = ()> + use<> {
+    fn write(
+        &self,
+        publisher: Publisher,
+        stopped: watch::Receiver<bool>,
+    ) -> impl Future<Output = ()> + use<> {
         let Self { count, size, rate, readers, .. } = *self;
         let body = self.body.clone();
         async move {
@@ -181,7 +183,11 @@ async fn tell_events(endpoint: Endpoint) {
     }
 }
 
-async fn read(mut subscriber: Subscriber, expected: watch::Receiver<Option<u64>>, started: Instant) {
+async fn read(
+    mut subscriber: Subscriber,
+    expected: watch::Receiver<Option<u64>>,
+    started: Instant,
+) {
     let mut reading = Reading { expected, ..Reading::new(started) };
     let mut batch = Vec::new();
     loop {
@@ -271,8 +277,12 @@ fn report(endpoint: &Endpoint) {
     let snapshot = endpoint.snapshot();
     for peer in &snapshot.peers {
         say(&format!(
-            "peer name={} address={} state={} datagram={}",
-            peer.name, peer.address, peer.state, peer.mtu
+            "peer name={} address={} state={} datagram={} rtt_ms={:?}",
+            peer.name,
+            peer.address,
+            peer.state,
+            peer.mtu,
+            peer.rtt_seconds.map(|it| it * 1e3)
         ));
     }
     let counters = snapshot.counters.iter().map(|each| format!(" {}={}", each.name, each.value));

@@ -26,7 +26,10 @@ impl Figures {
         samples.sort_by(f64::total_cmp);
         for percent in [50, 99] {
             let rank = (samples.len() * percent).div_ceil(100).max(1) - 1;
-            self.value(&format!("{name}_p{percent}"), samples.get(rank).copied().unwrap_or(f64::NAN));
+            self.value(
+                &format!("{name}_p{percent}"),
+                samples.get(rank).copied().unwrap_or(f64::NAN),
+            );
         }
     }
 

@@ -73,8 +73,7 @@ pub(crate) fn run(repo: &Repo, arguments: &[&str]) -> Outcome {
         let directory = std::env::temp_dir().join(format!("motet-lab-{}", std::process::id()));
         std::fs::create_dir_all(&directory).map_err(|error| error.to_string())?;
         let _watchdog = process::Watchdog::start(name, Duration::from_secs(*seconds));
-        let lab =
-            Lab { program: program.clone(), net: Net::open(&directory)?, directory, quick };
+        let lab = Lab { program: program.clone(), net: Net::open(&directory)?, directory, quick };
         let mut figures = Figures::of(name);
         let outcome = scenario(&lab, &mut figures);
         figures.print(outcome.as_ref().err().map(String::as_str), json);

@@ -152,9 +152,7 @@ impl Host {
         let rule: Vec<&str> = rule.split(' ').collect();
         // Kernels without nf_tables have the older interface.
         self.run(tables, &rule)
-            .or_else(|first| {
-                self.run(&format!("{tables}-legacy"), &rule).map_err(|_| first)
-            })
+            .or_else(|first| self.run(&format!("{tables}-legacy"), &rule).map_err(|_| first))
             .map(drop)
     }
 

@@ -51,9 +51,10 @@ pub(super) fn death(lab: &Lab, figures: &mut Figures) -> Outcome {
             released = released.max(ms(again.started, other.wait(&down, LIMIT)?.at));
         }
         figures.value(&format!("{profile}_old_one_down_ms"), released);
-        let clash = others.iter_mut().chain([&mut again]).any(|it| {
-            it.wait(&format!("clash name={name}"), Duration::ZERO).is_ok()
-        });
+        let clash = others
+            .iter_mut()
+            .chain([&mut again])
+            .any(|it| it.wait(&format!("clash name={name}"), Duration::ZERO).is_ok());
         demand(!clash, || format!("{profile}: the dead holder of the name made a clash"))?;
     }
     Ok(())
@@ -74,20 +75,18 @@ pub(super) fn address(lab: &Lab, figures: &mut Figures) -> Outcome {
     let writing = "--publish lab/flow --size 200 --rate 500 --readers 1";
     let mut writer = lab.member(&a, "writer", writing)?;
     reader.wait("first", LIMIT)?;
-    for (what, changed, new) in [
-        ("writer_address", &a, "10.77.0.101"),
-        ("reader_address", &b, "10.77.0.102"),
-    ] {
+    for (what, changed, new) in
+        [("writer_address", &a, "10.77.0.101"), ("reader_address", &b, "10.77.0.102")]
+    {
         reader.forget();
         changed.ip(&["addr", "del", &format!("{}/24", changed.address), "dev", "eth0"])?;
         changed.ip(&["addr", "add", &format!("{new}/24"), "dev", "eth0"])?;
         let done = Instant::now();
-        if let Ok(resumed) = reader.wait("resumed", LIMIT) {
-            figures.value(&format!("{what}_ms"), ms(done, resumed.at));
-        } else {
-            flows(&mut reader, what)?;
-            figures.value(&format!("{what}_ms"), 0.0);
-        }
+        flows(&mut reader, what)?;
+        let silent = reader.wait("resumed", Duration::ZERO);
+        let at = silent.map_or(done, |resumed| resumed.at); // else nobody noticed
+        figures.value(&format!("{what}_ms"), ms(done, at));
+        demand(ms(done, at) <= RESUMED_MS, || format!("{what}: resumed late"))?;
     }
     for (what, host) in [("writer_link", &a), ("reader_link", &b)] {
         reader.forget();
@@ -96,14 +95,15 @@ pub(super) fn address(lab: &Lab, figures: &mut Figures) -> Outcome {
         std::thread::sleep(Duration::from_secs(2));
         host.ip(&["link", "set", "eth0", "up"])?;
         let done = Instant::now();
-        let resumed = reader.wait("resumed", LIMIT).map_err(|reason| format!("{what}: {reason}"))?;
+        let resumed =
+            reader.wait("resumed", LIMIT).map_err(|reason| format!("{what}: {reason}"))?;
         figures.value(&format!("{what}_ms"), ms(done, resumed.at));
-        demand(ms(done, resumed.at) <= 5_000.0, || format!("{what}: too late"))?;
+        demand(ms(done, resumed.at) <= RESUMED_MS, || format!("{what}: resumed late"))?;
     }
     // And for longer than a peer lives.
     reader.forget();
     a.ip(&["link", "set", "eth0", "down"])?;
-    reader.wait("down name=writer", LIMIT)?;
+    reader.wait("down name=writer", LIMIT * 3)?;
     a.ip(&["link", "set", "eth0", "up"])?;
     let done = Instant::now();
     let resumed = reader.wait("resumed", LIMIT).map_err(|reason| format!("revived: {reason}"))?;
@@ -116,6 +116,9 @@ pub(super) fn address(lab: &Lab, figures: &mut Figures) -> Outcome {
     figures.count("lost", 0);
     Ok(())
 }
+
+/// Data flows again within this, a busy machine allowed for.
+const RESUMED_MS: f64 = 3_000.0;
 
 /// Demands that messages arrive now.
 fn flows(reader: &mut Process, what: &str) -> Outcome {
