@@ -59,6 +59,8 @@ impl<C: Crypto> Node<C> {
                 self.discovery.on_interfaces(now, &list);
                 for at in 0..self.peers.len() {
                     if let Some(peer) = self.peer(at) {
+                        let own = || list.iter().flat_map(|face| &face.addresses);
+                        peer.session.path.on_own_addresses(|ip| own().any(|(own, _)| *own == ip));
                         peer.session.watch.doubt(now);
                         self.rearm(at);
                     }
