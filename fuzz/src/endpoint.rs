@@ -35,11 +35,12 @@ fn addr(n: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, n], 37_321))
 }
 
-/// A script against a node.
+/// First byte: b0 the path's MTU is probed, b1 what comes after the last peer is looked at. Then steps.
 pub fn endpoint(data: &[u8]) {
     let ledger = Ledger::default();
     let mut tape = Tape(data);
-    let mut scene = Scene::new(&ledger, tape.u8());
+    let flags = tape.u8();
+    let mut scene = Scene::new(&ledger, flags);
     for _ in 0..STEPS {
         if tape.is_empty() {
             break;
@@ -48,6 +49,9 @@ pub fn endpoint(data: &[u8]) {
         scene.collect();
     }
     scene.newcomer(&ledger);
+    if flags & 2 != 0 {
+        scene.alone();
+    }
     assert_eq!(ledger.reused(), 0, "a packet number was sealed twice");
 }
 
@@ -547,9 +551,10 @@ impl Scene {
         self.send(&out);
     }
 
-    /// After half a minute of peace another endpoint comes, says something and is heard.
+    /// After a while of peace, longer than a handshake is half open, another endpoint comes, says
+    /// something and is heard.
     fn newcomer(&mut self, ledger: &Ledger) {
-        self.host.pass(Duration::from_secs(30));
+        self.host.pass(Duration::from_secs(8));
         self.collect();
         let last = self.host.call(|node, now| node.subscribe(now, &["last"], SubQos::default()));
         self.host.reading = vec![last.expect("a valid filter")];
@@ -573,6 +578,17 @@ impl Scene {
             .filter_map(|sent| self.rogue.open(&sent.bytes))
             .any(|plaintext| Frames::new(&plaintext).flatten().any(|frame| heard(&frame)));
         assert!(acked, "the newcomer's packets are not acknowledged");
+    }
+
+    /// Once all others are given up nobody holds a publication back.
+    fn alone(&mut self) {
+        self.host.pass(Duration::from_secs(80));
+        assert_eq!(self.host.node.peers().len(), 0, "the silent are remembered");
+        for id in self.publications.clone() {
+            let message = Message { payload: b"alone", ..Message::default() };
+            let sent = self.host.call(|node, now| node.publish(now, id, message));
+            assert!(sent.is_ok(), "a publication without readers refuses: {sent:?}");
+        }
     }
 }
 
