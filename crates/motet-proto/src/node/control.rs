@@ -295,8 +295,7 @@ impl<C: Crypto> Node<C> {
         let key = peer.key;
         if let Some(ours) = &misfit {
             self.counters.type_mismatches += 1;
-            if !peer.mismatches.iter().any(|told| **told == *topic.as_str()) {
-                peer.mismatches.push(topic.arc());
+            if peer.mismatch_is_news(&topic.arc()) {
                 self.events.push_back(Event::TypeMismatch {
                     topic: topic.arc(),
                     ours: ours.as_str().into(),
@@ -415,8 +414,7 @@ impl<C: Crypto> Node<C> {
         out.state = OutState::Rejected { reason, version };
         publication.readers.retain(|reader| *reader != at);
         let topic = publication.topic.arc();
-        if reason == RejectReason::TypeDiffers && !peer.mismatches.contains(&topic) {
-            peer.mismatches.push(topic.clone());
+        if reason == RejectReason::TypeDiffers && peer.mismatch_is_news(&topic) {
             self.counters.type_mismatches += 1;
             self.events.push_back(Event::TypeMismatch {
                 topic,
