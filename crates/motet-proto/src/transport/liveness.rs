@@ -40,13 +40,14 @@ pub struct Watch {
     state: State,
     heard: Time,
     pinged: Option<Time>,
+    doubted: Option<Time>,
     pings: u32,
 }
 
 impl Watch {
     /// A peer heard of just now.
     pub fn new(now: Time) -> Self {
-        Self { state: State::Alive, heard: now, pinged: None, pings: 0 }
+        Self { state: State::Alive, heard: now, pinged: None, doubted: None, pings: 0 }
     }
 
     /// Where the peer stands.
@@ -63,6 +64,7 @@ impl Watch {
     pub fn on_heard(&mut self, now: Time) -> State {
         let before = self.state;
         (self.state, self.heard, self.pinged, self.pings) = (State::Alive, now, None, 0);
+        self.doubted = None;
         before
     }
 
@@ -82,7 +84,7 @@ impl Watch {
     /// Asks for a PING at once, whatever the silence.
     pub fn doubt(&mut self, now: Time) {
         if self.pinged.is_none() {
-            self.pinged = Some(Time(now.0.saturating_sub(1 << 40)));
+            self.doubted.get_or_insert(now);
         }
     }
 
@@ -97,6 +99,7 @@ impl Watch {
         if self.deadline(profile, rto, resume) > now {
             return Verdict::Fine;
         }
+        self.doubted = None;
         if let State::Dead(since) = self.state {
             if now.since(since) >= resume {
                 return Verdict::Forget;
@@ -125,7 +128,7 @@ impl Watch {
             return ping.min(since + resume);
         }
         let ping = match self.pinged {
-            None => self.heard + profile.rate,
+            None => (self.heard + profile.rate).min(self.doubted.unwrap_or(Time::NEVER)),
             Some(at) => at + rto.max(profile.rate / 5),
         };
         ping.min(self.heard + profile.dead_after())
@@ -175,6 +178,20 @@ mod tests {
         assert_eq!(*seen.last().unwrap(), (65_000, Verdict::Forget));
         let pings = seen.iter().filter(|(at, v)| *at > 5_000 && *v == Verdict::Ping).count();
         assert!((58..=60).contains(&pings), "{pings}");
+    }
+
+    #[test]
+    fn a_doubt_is_due_at_its_own_moment_and_ends_with_the_ping() {
+        let mut watch = Watch::new(Time::ZERO);
+        let deadline = |watch: &Watch| watch.deadline(Liveness::NORMAL, RTO, SECOND * 60);
+
+        watch.doubt(Time(500_000_000));
+
+        // One in the past would look like a sleep of our own, and excuse everybody's silence.
+        assert_eq!(deadline(&watch), Time(500_000_000));
+        let verdict = watch.on_time(Time(500_000_000), Liveness::NORMAL, RTO, SECOND * 60);
+        assert_eq!(verdict, Verdict::Ping);
+        assert_eq!(deadline(&watch), Time(700_000_000));
     }
 
     #[test] // S-32
