@@ -464,16 +464,18 @@ impl<C: Crypto> Node<C> {
                 if !typed || !sub.matches(&incoming.topic) || incoming.subs.contains(&id) {
                     continue;
                 }
-                let next = incoming.reader.next().max(incoming.history_below);
+                let had = incoming.reader.next();
+                let next = had.max(incoming.history_below);
                 let start = sub.start(incoming.first_avail, next);
                 for old in &incoming.subs {
+                    // Of history that is on its way again the others have only what has come.
                     let from = incoming.starts.entry(*old).or_insert(0);
-                    *from = (*from).max(next);
+                    *from = (*from).max(had);
                 }
                 incoming.starts.insert(id, start);
                 incoming.subs.push(id);
                 sub.feeds.push((at, *stream));
-                if start < next && !incoming.suspended {
+                if start < had && !incoming.suspended {
                     incoming.reader.release(&mut budget(&mut self.pool, &mut peer.share));
                     incoming.reader = Reader::new(start, incoming.qos);
                     incoming.history_below = next;
