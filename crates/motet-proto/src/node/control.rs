@@ -524,10 +524,12 @@ impl<C: Crypto> Node<C> {
     pub(super) fn needed_from(&self, stream: StreamId, absent: bool) -> u64 {
         let Some(publication) = self.publications.get(&stream) else { return 0 };
         let of_peer = |at: &usize| {
-            let out = self.peers.get(*at)?.as_ref()?.outs.get(&stream)?;
+            let peer = self.peers.get(*at)?.as_ref()?;
+            let out = peer.outs.get(&stream)?;
+            let dead = matches!(peer.session.watch.state(), State::Dead(_));
             match out.state {
                 OutState::Active => Some(out.cursor.acked()),
-                OutState::Offered => Some(out.offered),
+                OutState::Offered => (absent || !dead).then_some(out.offered),
                 OutState::Suspended => absent.then(|| out.cursor.acked()),
                 OutState::Rejected { .. } => None,
             }
@@ -669,11 +671,13 @@ impl<C: Crypto> Node<C> {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let (key, name) = (peer.key, peer.name.clone());
         let silent = now.since(peer.session.watch.heard());
-        let mut left = Vec::new();
+        let (mut left, mut offered) = (Vec::new(), Vec::new());
         for (stream, out) in &mut peer.outs {
             if out.state == OutState::Active {
                 left.push(*stream);
                 out.state = OutState::Suspended;
+            } else if out.state == OutState::Offered {
+                offered.push(*stream);
             }
         }
         let mut dead: Vec<(Arc<str>, SubId)> = Vec::new();
@@ -698,6 +702,9 @@ impl<C: Crypto> Node<C> {
             let event = Event::ReaderLeft { publication, reader: key, readers, reason };
             self.events.push_back(event);
             self.on_acked(now, stream);
+        }
+        for stream in offered {
+            self.on_acked(now, stream); // its answer is not waited for any more
         }
         self.discovery.on_session_down(now, key, reason);
         self.run_discovery(now);
