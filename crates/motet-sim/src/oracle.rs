@@ -150,7 +150,7 @@ impl Oracle {
         }
     }
 
-    /// A writer was told that an endpoint reads no more, by its own will.
+    /// A writer was told that an endpoint reads no more, or begins anew.
     pub fn on_left(&mut self, stream: &StreamKey, reader: EndpointKey) {
         if let Some(written) = self.written.get_mut(stream) {
             written.due.remove(&reader.id);
