@@ -428,20 +428,22 @@ impl Net {
             (Event::PeerDown { key, reason, .. }, Some(me)) if *reason != DownReason::Left => {
                 self.oracle.on_disrupted(me.id, key.id);
             }
+            (Event::ReaderLeft { reader, reason, .. }, Some(me))
+                if *reason != DownReason::Unsubscribed =>
+            {
+                self.oracle.on_disrupted(me.id, reader.id);
+            }
             (Event::ReaderJoined { publication, reader, .. }, Some(me)) => {
                 let ours = |it: &&Writer| it.stream.0 == me && it.id == *publication;
                 if let Some(writer) = self.writers.iter().find(ours) {
                     self.oracle.on_joined(&writer.stream, *reader);
                 }
             }
-            (Event::ReaderLeft { publication, reader, reason, .. }, Some(me)) => {
-                if *reason != DownReason::Unsubscribed {
-                    self.oracle.on_disrupted(me.id, reader.id);
-                }
+            (Event::ReaderLeft { publication, reader, reason, .. }, Some(me))
+                if *reason == DownReason::Unsubscribed =>
+            {
                 let ours = |it: &&Writer| it.stream.0 == me && it.id == *publication;
-                if matches!(reason, DownReason::Unsubscribed | DownReason::Restarted)
-                    && let Some(writer) = self.writers.iter().find(ours)
-                {
+                if let Some(writer) = self.writers.iter().find(ours) {
                     self.oracle.on_left(&writer.stream, *reader);
                 }
             }

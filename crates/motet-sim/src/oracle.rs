@@ -46,7 +46,7 @@ struct Written {
     qos: PubQos,
     live: bool,
     /// The number of the next message when this endpoint's readers were said to be ready.
-    due: BTreeMap<EndpointId, u64>,
+    due: BTreeMap<EndpointKey, u64>,
 }
 
 struct Reading {
@@ -54,9 +54,11 @@ struct Reading {
     filters: Vec<String>,
     qos: SubQos,
     live: bool,
-    /// What had been published when it began.
-    before: BTreeMap<StreamKey, u64>,
     places: BTreeMap<StreamKey, Place>,
+    /// The number of the next message of each stream when it began.
+    began: BTreeMap<StreamKey, u64>,
+    /// Streams whose writer dropped it for being slow.
+    evicted: BTreeSet<StreamKey>,
 }
 
 /// Where a reader stands in a stream.
@@ -122,15 +124,18 @@ impl Oracle {
 
     /// A subscription begins. Returns its number here.
     pub fn on_subscribe(&mut self, me: EndpointKey, filters: &[&str], qos: &SubQos) -> usize {
-        let published =
-            |(key, written): (&StreamKey, &Written)| (key.clone(), written.sums.len() as u64);
         self.readings.push(Reading {
             me,
-            before: self.written.iter().map(published).collect(),
             filters: filters.iter().map(ToString::to_string).collect(),
             qos: qos.clone(),
             live: true,
             places: BTreeMap::new(),
+            began: self
+                .written
+                .iter()
+                .map(|(key, it)| (key.clone(), it.sums.len() as u64 + 1))
+                .collect(),
+            evicted: BTreeSet::new(),
         });
         self.readings.len() - 1
     }
@@ -146,14 +151,14 @@ impl Oracle {
     pub fn on_joined(&mut self, stream: &StreamKey, reader: EndpointKey) {
         if let Some(written) = self.written.get_mut(stream) {
             let next = written.sums.len() as u64 + 1;
-            written.due.entry(reader.id).or_insert(next);
+            written.due.entry(reader).or_insert(next);
         }
     }
 
-    /// A writer was told that an endpoint reads no more, or begins anew.
+    /// A writer was told that an endpoint reads no more, by its own will.
     pub fn on_left(&mut self, stream: &StreamKey, reader: EndpointKey) {
         if let Some(written) = self.written.get_mut(stream) {
-            written.due.remove(&reader.id);
+            written.due.remove(&reader);
         }
     }
 
@@ -164,7 +169,14 @@ impl Oracle {
 
     /// A reader was told something about a writer.
     pub fn on_writer_state(&mut self, reading: usize, stream: &StreamKey, state: WriterState) {
-        use WriterState::{Joined, Resumed, Suspended};
+        use WriterState::{Evicted, Joined, Resumed, Suspended};
+        if let Some(reading) = self.readings.get_mut(reading) {
+            match state {
+                Evicted => drop(reading.evicted.insert(stream.clone())),
+                Joined | Resumed => drop(reading.evicted.remove(stream)),
+                _ => {}
+            }
+        }
         if !matches!(state, Joined | Resumed | Suspended)
             && let Some(reading) = self.readings.get_mut(reading)
             && let Some(place) = reading.places.get_mut(stream)
@@ -283,8 +295,11 @@ impl Oracle {
 fn behind(stream: &StreamKey, reading: &Reading, written: &Written) -> Option<String> {
     let published = written.sums.len() as u64;
     let topic = &stream.1;
-    let joined = written.due.get(&reading.me.id).is_some_and(|due| *due <= published)
-        && reading.before.get(stream).is_none_or(|before| *before < published);
+    if reading.evicted.contains(stream) {
+        return None; // it was told so, and reads on only after it asks anew
+    }
+    let began = reading.began.get(stream).copied().unwrap_or(1);
+    let joined = written.due.get(&reading.me).is_some_and(|due| *due.max(&began) <= published);
     let retained = reading.qos.history != History::None
         && written.qos.history > 0
         && written.qos.lifespan.is_none();

@@ -589,7 +589,10 @@ impl<C: Crypto> Node<C> {
         } else if let Some(publication) = self.publications.get_mut(&stream)
             && let Some(local) = publication.local.iter().position(|local| local.next == slowest)
         {
-            publication.local.swap_remove(local);
+            let gone = publication.local.swap_remove(local);
+            let (topic, state) = (publication.topic.arc(), WriterState::Evicted);
+            let (subscription, writer) = (gone.sub, self.key);
+            self.events.push_back(Event::Writer { subscription, writer, topic, state });
             self.on_acked(now, stream);
         }
     }
@@ -626,7 +629,7 @@ impl<C: Crypto> Node<C> {
                 Action::Dial { id, addrs } => self.dial(now, id, &addrs),
                 Action::Probe { id } => {
                     if let Some((at, peer)) = self.peer_by_id(id) {
-                        peer.probe.get_or_insert(Probe { sent: 0, since: now, at: now });
+                        peer.probe.get_or_insert_with(|| Probe::new(now)).asked = true;
                         self.rearm(at);
                     } else {
                         self.discovery.on_probe(now, id, false);

@@ -69,6 +69,13 @@ impl<C: Crypto> Node<C> {
 
     /// Hands over what a stream can deliver, as long as its subscriptions have room.
     pub(super) fn drain(&mut self, now: Time, at: usize, stream: StreamId) {
+        self.hand_over(now, at, stream);
+        if let Some(peer) = self.peer(at) {
+            peer.heat_in(stream); // the window moved, or will have to
+        }
+    }
+
+    fn hand_over(&mut self, now: Time, at: usize, stream: StreamId) {
         loop {
             let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
             let Some(incoming) = peer.ins.get_mut(&stream) else { return };
@@ -143,7 +150,7 @@ impl<C: Crypto> Node<C> {
             return;
         }
         let received = Received {
-            topic: topic.clone(),
+            topic,
             writer,
             writer_name: name,
             seq,
@@ -156,18 +163,23 @@ impl<C: Crypto> Node<C> {
         if !incoming.starts.is_empty() && incoming.starts.values().all(|start| *start <= seq) {
             incoming.starts.clear();
         }
+        let mut received = Some(received);
+        let last = incoming.subs.last();
         for id in &incoming.subs {
             if seq < incoming.start_of(*id) {
                 continue;
             }
             let Some(sub) = self.subscriptions.get_mut(id) else { continue };
+            // The last one takes it: nearly always there is one.
+            let mine = if Some(id) == last { received.take() } else { received.clone() };
+            let Some(mine) = mine else { continue };
             if sub.qos.abort_after.is_some_and(|limit| lag.behind > limit) {
-                sub.queue.push_missed(writer, topic.clone(), 1, MissedReason::Lagging);
+                sub.queue.push_missed(writer, mine.topic, 1, MissedReason::Lagging);
                 self.counters.messages_missed += 1;
                 lagging = true;
-            } else if let Pushed::Refused(_) = sub.queue.push(received.clone()) {
+            } else if let Pushed::Refused(mine) = sub.queue.push(mine) {
                 // `has_room` looked before: only a message larger than the whole queue gets here.
-                sub.queue.push_missed(writer, topic.clone(), 1, MissedReason::QueueFull);
+                sub.queue.push_missed(writer, mine.topic, 1, MissedReason::QueueFull);
                 self.counters.messages_missed += 1;
             } else {
                 self.counters.messages_delivered += 1;

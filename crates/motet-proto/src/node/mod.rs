@@ -42,7 +42,7 @@ use crate::topics::matching::Index;
 use crate::transport::handshake::{Dial, HalfOpen, Load};
 use crate::transport::stream::Pool;
 use crate::transport::stream::log::Blocks;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -96,6 +96,10 @@ pub struct Node<C: Crypto> {
     next_query: u64,
     mtu_cap: u16,
     pool: Pool,
+    /// No peer has a deadline before this; may be too early.
+    peers_due: Time,
+    /// Publications that may be closing or blocked.
+    timed: BTreeSet<StreamId>,
     resets: (u64, u32),
     rejected: Vec<(u32, Time)>,
     leaving: bool,
@@ -168,6 +172,8 @@ impl<C: Crypto> Node<C> {
             next_sub: 1,
             next_query: 1,
             mtu_cap: u16::MAX,
+            peers_due: Time::NEVER,
+            timed: BTreeSet::new(),
             resets: (0, 0),
             rejected: Vec::new(),
             leaving: false,

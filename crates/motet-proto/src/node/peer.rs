@@ -39,6 +39,7 @@ pub(super) struct Peer<A> {
     /// Streams with a deadline.
     pub(super) hot_outs: Vec<StreamId>,
     pub(super) hot_ins: Vec<StreamId>,
+    pub(super) hot: Soonest,
     pub(super) share: Share,
     /// What is to be asked for again; it leaves as packets take it.
     pub(super) naks: VecDeque<(StreamId, NakItem)>,
@@ -57,10 +58,48 @@ pub(super) struct Peer<A> {
     pub(super) mismatches: Vec<Arc<str>>,
 }
 
+/// Before this none of the hot streams has anything to do. It may be too early, never too late: so
+/// they are looked at only when something may be due, and not for each packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Soonest {
+    at: Time,
+    /// How many packets the session will have received.
+    pkt: u64,
+}
+
+impl Soonest {
+    pub(super) const NEVER: Self = Self { at: Time::NEVER, pkt: u64::MAX };
+
+    pub(super) fn deadline(self, pkt: u64) -> Time {
+        if self.pkt <= pkt { Time::ZERO } else { self.at }
+    }
+
+    pub(super) fn of_reader(&mut self, reader: &Reader<Assembly>) {
+        let (at, pkt) = reader.nak_bound();
+        let status = reader.status_deadline().unwrap_or(Time::NEVER);
+        self.at = self.at.min(at).min(status);
+        self.pkt = self.pkt.min(pkt);
+    }
+
+    pub(super) fn of_cursor(&mut self, cursor: &Cursor) {
+        self.at = self.at.min(cursor.deadline().unwrap_or(Time::NEVER));
+    }
+}
+
 pub(super) struct Probe {
+    /// Discovery waits for the result.
+    pub(super) asked: bool,
+    /// Silence means death: a newcomer claims this identity.
+    pub(super) deadly: bool,
     pub(super) sent: u32,
     pub(super) since: Time,
     pub(super) at: Time,
+}
+
+impl Probe {
+    pub(super) fn new(now: Time) -> Self {
+        Self { asked: false, deadly: false, sent: 0, since: now, at: now }
+    }
 }
 
 /// The control stream of a session, both directions.
@@ -166,19 +205,21 @@ impl<A> Peer<A> {
         }
     }
 
+    /// To be called after whatever may have given the stream an earlier deadline.
     pub(super) fn heat_out(&mut self, stream: StreamId) {
-        if let Some(out) = self.outs.get_mut(&stream)
-            && !out.hot
-        {
+        let Some(out) = self.outs.get_mut(&stream) else { return };
+        self.hot.of_cursor(&out.cursor);
+        if !out.hot {
             out.hot = true;
             self.hot_outs.push(stream);
         }
     }
 
+    /// As [`heat_out`](Self::heat_out), for a stream that we read.
     pub(super) fn heat_in(&mut self, stream: StreamId) {
-        if let Some(incoming) = self.ins.get_mut(&stream)
-            && !incoming.hot
-        {
+        let Some(incoming) = self.ins.get_mut(&stream) else { return };
+        self.hot.of_reader(&incoming.reader);
+        if !incoming.hot {
             incoming.hot = true;
             self.hot_ins.push(stream);
         }

@@ -238,11 +238,13 @@ impl<C: Crypto> Node<C> {
         match frame {
             Frame::Msg { stream, seq, t_us, repair, body } => {
                 self.on_message(now, at, stream, seq, t_us, packet.slice_ref(body), repair);
+                self.drain(now, at, stream);
             }
             Frame::Msgs { stream, first_seq, t_us, repair, bodies } => {
                 for (seq, body) in (first_seq..).zip(bodies) {
                     self.on_message(now, at, stream, seq, t_us, packet.slice_ref(body), repair);
                 }
+                self.drain(now, at, stream);
             }
             Frame::Frag { stream, seq, t_us, total, off, repair, body } => {
                 let arrival = Arrival { now, pkt: peer.session.received, repair };
@@ -339,6 +341,7 @@ impl<C: Crypto> Node<C> {
         self.peers.get(at).is_some_and(Option::is_some)
     }
 
+    /// A whole message. Call [`drain`](Self::drain) after the last one of a frame.
     #[expect(clippy::too_many_arguments, reason = "the fields of one frame")]
     fn on_message(
         &mut self,
@@ -368,14 +371,14 @@ impl<C: Crypto> Node<C> {
         let mut budget = budget(&mut self.pool, &mut peer.share);
         incoming.reader.set_rtt(rtt);
         let taken = incoming.reader.on_message(arrival, seq, t_us, body, open, &mut budget);
-        peer.heat_in(stream);
+        let holds = !incoming.reader.is_caught_up();
         match taken {
-            Ok(Some(item)) => {
-                self.deliver(now, at, stream, item);
-                self.drain(now, at, stream);
-            }
-            Ok(None) => self.drain(now, at, stream),
-            Err(refuse) => self.refuse(now, at, stream, seq, refuse),
+            Ok(Some(item)) => self.deliver(now, at, stream, item),
+            Ok(None) => {}
+            Err(refuse) => return self.refuse(now, at, stream, seq, refuse),
+        }
+        if holds {
+            self.drain(now, at, stream); // before the next message asks for memory
         }
     }
 
@@ -402,7 +405,6 @@ impl<C: Crypto> Node<C> {
         let Some(incoming) = peer.ins.get_mut(&stream) else { return };
         incoming.reader.set_rtt(rtt);
         let taken = incoming.reader.on_fragment(arrival, seq, t_us, total, off, body, &mut budget);
-        peer.heat_in(stream);
         match taken {
             Ok(()) => self.drain(arrival.now, at, stream),
             Err(refuse) => self.refuse(arrival.now, at, stream, seq, refuse),
@@ -512,12 +514,14 @@ impl<C: Crypto> Node<C> {
                 && probe.sent > 0
                 && peer.session.watch.heard() >= probe.since
             {
-                let id = peer.key.id;
+                let (id, asked) = (peer.key.id, probe.asked);
                 if let Some(peer) = self.peer(at) {
                     peer.probe = None;
                 }
-                self.discovery.on_probe(now, id, true);
-                self.run_discovery(now);
+                if asked {
+                    self.discovery.on_probe(now, id, true);
+                    self.run_discovery(now);
+                }
             }
             self.wake(at);
             self.rearm(at);

@@ -1,6 +1,6 @@
 //! Handshakes → sessions → peers.
 
-use super::peer::{Control, OutState, Peer};
+use super::peer::{Control, OutState, Peer, Probe, Soonest};
 use super::{Node, Packet};
 use crate::crypto::{Cipher, Crypto, Handshake as _, Role};
 use crate::events::{DownReason, Event};
@@ -163,7 +163,8 @@ impl<C: Crypto> Node<C> {
             let older = hs1.incarnation < peer.key.incarnation;
             let dead = matches!(peer.session.watch.state(), State::Dead(_));
             if (stale || older) && !dead {
-                peer.session.watch.doubt(now); // S-4: a hint, it causes a PING on the held session
+                // S-4: a hint; it causes three PINGs on the held session, and silence voids it
+                peer.probe.get_or_insert_with(|| Probe::new(now)).deadly = true;
                 self.counters.stale_handshakes += 1;
                 self.rearm(at);
                 return;
@@ -493,6 +494,7 @@ impl<C: Crypto> Node<C> {
             ready: Default::default(),
             hot_outs: Vec::new(),
             hot_ins: Vec::new(),
+            hot: Soonest::NEVER,
             share: Share::new(self.cfg.reassembly_bytes as u64 / 4),
             naks: Default::default(),
             queued: false,
@@ -512,6 +514,7 @@ impl<C: Crypto> Node<C> {
             *place = Some(peer);
         }
         self.by_id.insert(key.id, at);
+        self.peers_due = Time::ZERO;
         at
     }
 

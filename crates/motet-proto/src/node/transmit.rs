@@ -3,12 +3,12 @@
 use super::Node;
 use super::deliver::free;
 use super::local::Publication;
-use super::peer::{OutState, Peer};
+use super::peer::{OutState, Peer, Soonest};
 use crate::counters::Counters;
 use crate::crypto::{Aead, Crypto};
 use crate::events::Event;
 use crate::host::{Transmit, TxBatch, Via};
-use crate::ids::{PubId, StreamId};
+use crate::ids::{EndpointKey, PubId, StreamId};
 use crate::time::Time;
 use crate::transport::session::Kind;
 use crate::transport::stream::cursor::{Piece, Space};
@@ -225,6 +225,22 @@ impl<C: Crypto> Desk<'_, C> {
             self.counters.heartbeats_sent += 1;
             encode_beat(0, beat, out);
         }
+        let looked = peer.hot.deadline(pkt) <= now;
+        if looked {
+            peer.hot = Soonest::NEVER;
+            self.reader_feedback(peer, out, limit);
+        }
+        self.counters.naks_sent += encode_naks(&mut peer.naks, limit, out);
+        if looked {
+            self.writer_feedback(peer, out, limit);
+        }
+    }
+
+    /// STATUS and NAK of streams that we read.
+    fn reader_feedback(&self, peer: &mut Peer<C::Aead>, out: &mut Vec<u8>, limit: usize) {
+        let now = self.now;
+        let pkt = peer.session.received;
+        let rtt = peer.session.rtt_view();
         let mut i = 0;
         while let Some(stream) = peer.hot_ins.get(i).copied() {
             let Some(incoming) = peer.ins.get_mut(&stream) else {
@@ -252,10 +268,15 @@ impl<C: Crypto> Desk<'_, C> {
                 incoming.hot = false;
                 peer.hot_ins.swap_remove(i);
             } else {
+                peer.hot.of_reader(&incoming.reader);
                 i += 1;
             }
         }
-        self.counters.naks_sent += encode_naks(&mut peer.naks, limit, out);
+    }
+
+    /// HEARTBEATs of streams that we write.
+    fn writer_feedback(&mut self, peer: &mut Peer<C::Aead>, out: &mut Vec<u8>, limit: usize) {
+        let now = self.now;
         let mut i = 0;
         while let Some(stream) = peer.hot_outs.get(i).copied() {
             let Some(log) = self.publications.get(&stream).map(|publication| &publication.log)
@@ -278,6 +299,9 @@ impl<C: Crypto> Desk<'_, C> {
                 outgoing.hot = false;
                 peer.hot_outs.swap_remove(i);
             } else {
+                if outgoing.state == OutState::Active {
+                    peer.hot.of_cursor(&outgoing.cursor);
+                }
                 i += 1;
             }
         }
@@ -355,12 +379,7 @@ impl<C: Crypto> Desk<'_, C> {
             if let Piece::Gap { count, reason, .. } = piece {
                 self.counters.messages_dropped += count;
                 if reason == GapReason::Evicted {
-                    let publication = PubId(stream);
-                    self.events.push_back(Event::ReaderLagging {
-                        publication,
-                        reader,
-                        missed: count,
-                    });
+                    lagging(self.events, PubId(stream), reader, count);
                 }
             }
         }
@@ -370,6 +389,17 @@ impl<C: Crypto> Desk<'_, C> {
         self.counters.repair_bytes += counts.repair_bytes;
         !cursor.has_work(log)
     }
+}
+
+/// Says that a reader lost messages; what follows on its own heels is added up.
+fn lagging(events: &mut VecDeque<Event>, to: PubId, who: EndpointKey, count: u64) {
+    if let Some(Event::ReaderLagging { publication, reader, missed }) = events.back_mut()
+        && (*publication, *reader) == (to, who)
+    {
+        *missed += count;
+        return;
+    }
+    events.push_back(Event::ReaderLagging { publication: to, reader: who, missed: count });
 }
 
 fn space(out: &[u8], base: usize, limit: usize, backlog: bool) -> Space {

@@ -313,6 +313,7 @@ impl<C: Crypto> Node<C> {
                 let asks = out.cursor.deadline().unwrap_or(Time::NEVER);
                 peer.heat_out(stream);
                 peer.deadline = peer.deadline.min(asks);
+                self.peers_due = self.peers_due.min(asks);
             }
             if !peer.queued {
                 peer.queued = true;
@@ -362,6 +363,7 @@ impl<C: Crypto> Node<C> {
             }
             _ => {
                 publication.blocked.get_or_insert(now);
+                self.timed.insert(stream);
                 Err(PublishError::Full)
             }
         }
@@ -374,6 +376,7 @@ impl<C: Crypto> Node<C> {
         publication.holders = publication.holders.saturating_sub(1);
         if publication.holders == 0 {
             publication.closing = Some(now + LINGER);
+            self.timed.insert(id.0);
             self.on_acked(now, id.0);
         }
     }
@@ -464,21 +467,20 @@ impl<C: Crypto> Node<C> {
                 if !typed || !sub.matches(&incoming.topic) || incoming.subs.contains(&id) {
                     continue;
                 }
-                let had = incoming.reader.next();
-                let next = had.max(incoming.history_below);
-                let start = sub.start(incoming.first_avail, next);
+                let next = incoming.reader.next();
+                let live = next.max(incoming.history_below);
+                let start = sub.start(incoming.first_avail, live);
                 for old in &incoming.subs {
-                    // Of history that is on its way again the others have only what has come.
                     let from = incoming.starts.entry(*old).or_insert(0);
-                    *from = (*from).max(had);
+                    *from = (*from).max(next);
                 }
                 incoming.starts.insert(id, start);
                 incoming.subs.push(id);
                 sub.feeds.push((at, *stream));
-                if start < had && !incoming.suspended {
+                if start < next && !incoming.suspended {
                     incoming.reader.release(&mut budget(&mut self.pool, &mut peer.share));
                     incoming.reader = Reader::new(start, incoming.qos);
-                    incoming.history_below = next;
+                    incoming.history_below = live;
                     again.push((at, *stream));
                 }
             }

@@ -136,6 +136,7 @@ impl Driver {
             let deadline = self.own_deadline();
             core.arm_for(deadline);
             let ready = tokio::select! {
+                biased; // what has arrived is never put off by what is to be sent
                 ready = std::future::poll_fn(|cx| self.poll_ready(cx)) => ready,
                 () = core.changed.notified() => Ready::default(),
             };

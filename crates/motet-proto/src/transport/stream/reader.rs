@@ -180,6 +180,11 @@ impl<P: Pieces> Reader<P> {
         self.high
     }
 
+    /// Everything known to exist is handed out.
+    pub fn is_caught_up(&self) -> bool {
+        self.high == self.next && self.out.is_empty()
+    }
+
     /// The session's round trip, whenever it changed.
     pub fn set_rtt(&mut self, rtt: RttView) {
         self.rtt = rtt;
@@ -199,7 +204,7 @@ impl<P: Pieces> Reader<P> {
         if body.len() as u64 > self.qos.max_message {
             return Err(self.too_large());
         }
-        if seq == self.next && self.high == self.next && open && self.out.is_empty() {
+        if seq == self.next && open && self.is_caught_up() {
             // Nothing is known beyond it, so nothing is held or missing: no map is touched.
             (self.next, self.high) = (seq + 1, seq + 1);
             self.arrived();
@@ -429,6 +434,13 @@ impl<P: Pieces> Reader<P> {
     pub fn nak_deadline(&self, pkt: u64) -> Option<Time> {
         let holes = self.partials.values().filter_map(|partial| partial.holes.deadline(pkt));
         holes.chain(self.gaps.deadline(pkt)).min()
+    }
+
+    /// Until then, and until the session will have received that many packets,
+    /// [`Reader::nak_deadline`] is not due. May be too early, never too late.
+    pub fn nak_bound(&self) -> (Time, u64) {
+        let holes = self.partials.values().map(|partial| partial.holes.bound());
+        holes.fold(self.gaps.bound(), |(at, pkt), hole| (at.min(hole.0), pkt.min(hole.1)))
     }
 
     /// All that is due, ascending; puts each off until its next try.

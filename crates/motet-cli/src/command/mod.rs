@@ -1,0 +1,70 @@
+//! The verbs. Nouns have folders, short verbs for daily use are the same files.
+
+mod completion;
+pub(crate) mod demo;
+mod doctor;
+mod endpoint;
+mod external;
+mod realm;
+mod topic;
+mod version;
+
+use std::ffi::OsString;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+
+/// A verb and what belongs to it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Publish a message, or many
+    Pub(topic::publish::PubArgs),
+    /// Read topics
+    #[command(visible_alias = "echo")]
+    Sub(topic::sub::SubArgs),
+    /// Topics: who publishes, who reads, how much
+    #[command(subcommand)]
+    Topic(topic::Topic),
+    /// Endpoints: who is here
+    #[command(subcommand, visible_alias = "node")]
+    Endpoint(endpoint::Verb),
+    /// Same as: endpoint list
+    #[command(hide = true)]
+    Members(endpoint::list::ListArgs),
+    /// Realms of this user: make, invite to, join
+    #[command(subcommand)]
+    Realm(realm::Verb),
+    /// Look for what keeps endpoints apart, and say what to do
+    Doctor(doctor::DoctorArgs),
+    /// See discovery, encryption, repair and recovery at work, in 20 seconds
+    Demo(demo::DemoArgs),
+    /// One endpoint of the demonstration
+    #[command(hide = true)]
+    DemoEndpoint(demo::endpoint::EndpointArgs),
+    /// A script that completes commands in a shell
+    Completion(completion::CompletionArgs),
+    /// The version
+    Version,
+    /// motet-NAME, beside this program or on the path
+    #[command(external_subcommand)]
+    External(Vec<OsString>),
+}
+
+pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
+    match command {
+        Command::Pub(args) => topic::publish::run(args, context).await,
+        Command::Sub(args) => topic::sub::run(args, context).await,
+        Command::Topic(verb) => topic::run(verb, context).await,
+        Command::Endpoint(verb) => endpoint::run(verb, context).await,
+        Command::Members(args) => endpoint::list::run(args, context).await,
+        Command::Realm(verb) => realm::run(verb, context),
+        Command::Doctor(args) => doctor::run(args, context).await,
+        Command::Demo(args) => demo::run(args, context).await,
+        Command::DemoEndpoint(args) => demo::endpoint::run(args, context).await,
+        Command::Completion(args) => completion::run(&args, context),
+        Command::Version => version::run(context),
+        Command::External(words) => external::run(&words),
+    }
+}
