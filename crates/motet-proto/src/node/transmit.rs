@@ -377,7 +377,8 @@ impl<C: Crypto> Desk<'_, C> {
             };
             encode_piece(stream, log, piece, out);
             if let Piece::Gap { count, reason, .. } = piece {
-                self.counters.messages_dropped += count;
+                self.counters.messages_dropped =
+                    self.counters.messages_dropped.saturating_add(count);
                 if reason == GapReason::Evicted {
                     lagging(self.events, PubId(stream), reader, count);
                 }
@@ -396,7 +397,7 @@ fn lagging(events: &mut VecDeque<Event>, to: PubId, who: EndpointKey, count: u64
     if let Some(Event::ReaderLagging { publication, reader, missed }) = events.back_mut()
         && (*publication, *reader) == (to, who)
     {
-        *missed += count;
+        *missed = missed.saturating_add(count);
         return;
     }
     events.push_back(Event::ReaderLagging { publication: to, reader: who, missed: count });
