@@ -237,7 +237,7 @@ impl<C: Crypto> Desk<'_, C> {
     }
 
     /// STATUS and NAK of streams that we read.
-    fn reader_feedback(&mut self, peer: &mut Peer<C::Aead>, out: &mut Vec<u8>, limit: usize) {
+    fn reader_feedback(&self, peer: &mut Peer<C::Aead>, out: &mut Vec<u8>, limit: usize) {
         let now = self.now;
         let pkt = peer.session.received;
         let rtt = peer.session.rtt_view();
