@@ -120,6 +120,8 @@ impl Story {
             ..SubQos::default()
         };
         let filter = if how & 0x80 == 0 { "t/0" } else { "t/*" };
+        let now = self.net.world.now;
+        self.net.world.trace.line(now, |text| *text += &format!("{ep:?} subscribes, {qos:?}"));
         let sub = self.net.subscribe_with(ep, &[filter], qos);
         self.subs.push((ep, sub));
     }
@@ -138,6 +140,8 @@ impl Story {
     fn step(&mut self, tape: &mut Tape<'_>) {
         let op = tape.below(16);
         let ep = self.eps[usize::from(tape.u8()) % self.eps.len()];
+        let now = self.net.world.now;
+        self.net.world.trace.line(now, |text| *text += &format!("step {op} at {ep:?}"));
         match op {
             0..=3 => self.publish(tape.number(&[1_200, 30_000]).min(60_000) as usize),
             4 => (0..tape.below(32)).for_each(|_| self.publish(100)),
@@ -199,6 +203,8 @@ impl Story {
     }
 
     fn end(&mut self) {
+        let now = self.net.world.now;
+        self.net.world.trace.line(now, |text| *text += "healed");
         self.net.heal();
         self.eps.clone().into_iter().for_each(|ep| self.wake(ep));
         for (_, sub) in self.subs.clone() {
@@ -211,7 +217,10 @@ impl Story {
         self.net.run_for(ms(3_000));
         if let Some((_, to)) = self.pubs.last().copied() {
             let sent = self.net.try_publish(to, b"and now?");
-            assert!(sent.is_ok(), "the writer is stuck after quiet: {sent:?}");
+            if let Err(error) = sent {
+                let node = self.net.node(self.eps[0]).map(|node| node.publications());
+                panic!("stuck after quiet: {error:?}, {node:#?}\n{}", self.net.trace());
+            }
         }
         self.net.run_for(ms(3_000));
         self.net.demand();

@@ -52,7 +52,10 @@ impl<C: Crypto> Node<C> {
         if let Some(deadline) = self.poll_timeout() {
             let late = now.since(deadline.at);
             if late > LATE {
-                self.peers.iter_mut().flatten().for_each(|peer| peer.session.watch.forgive(late));
+                self.peers
+                    .iter_mut()
+                    .flatten()
+                    .for_each(|peer| peer.session.watch.forgive(now, late));
             }
         }
         if self.discovery.deadline().is_some_and(|at| at <= now) {

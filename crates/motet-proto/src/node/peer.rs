@@ -17,6 +17,8 @@ use alloc::vec::Vec;
 use motet_wire::control::RejectReason;
 use motet_wire::frame::NakItem;
 
+/// Topics on which a peer's type differs that are remembered; on more it is only counted.
+pub(super) const MISMATCHES_MAX: usize = 1_024;
 /// Streams of one peer that we read, and that we write to it.
 pub(super) const STREAMS_MAX: usize = 131_072;
 
@@ -26,6 +28,8 @@ pub(super) struct Peer<A> {
     pub(super) roles: u16,
     pub(super) host_id: [u8; 16],
     pub(super) session: Session<A>,
+    /// Number of the packet that is being taken, and the largest on this session.
+    pub(super) pn: (u64, u64),
     pub(super) control: Control,
     pub(super) interest: RemoteInterest,
     /// The version of our interest that it was told.
@@ -52,6 +56,7 @@ pub(super) struct Peer<A> {
     pub(super) asked: Vec<u64>,
     /// Packets built so far, for the share of lower classes.
     pub(super) turn: u64,
+    /// Topics on which the application was told that types differ.
     pub(super) mismatches: Vec<Arc<str>>,
 }
 
@@ -140,6 +145,8 @@ pub(super) struct Outgoing {
     pub(super) offered: u64,
     /// It came back after the log had moved past what it wants: it is told what it missed.
     pub(super) behind: bool,
+    /// A STATUS in a packet below this was said before the reader chose its place.
+    pub(super) status_from: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -181,6 +188,15 @@ impl Incoming {
 }
 
 impl<A> Peer<A> {
+    /// True if the application is to be told, the first time, that types differ on this topic.
+    pub(super) fn mismatch_is_news(&mut self, topic: &Arc<str>) -> bool {
+        let news = self.mismatches.len() < MISMATCHES_MAX && !self.mismatches.contains(topic);
+        if news {
+            self.mismatches.push(topic.clone());
+        }
+        news
+    }
+
     pub(super) fn make_ready(&mut self, stream: StreamId) {
         if let Some(out) = self.outs.get_mut(&stream)
             && !out.ready
