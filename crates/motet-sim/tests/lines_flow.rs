@@ -493,7 +493,7 @@ fn gl_15_an_endpoint_that_floods_is_held_to_its_limits() {
     let _ = calm;
 }
 
-// ALL-4: what is published is delivered or reported missing, whatever the policies.
+// ALL-4, PS-3: what is published is delivered or reported missing, whatever the policies.
 #[test]
 fn all_4_published_is_delivered_plus_missed_under_all_policies() {
     use SlowPolicy::{Block, Disconnect, DropNewest, DropOldest};
