@@ -153,6 +153,11 @@ impl<C: Crypto> Node<C> {
         own.into_iter().chain(held.map(|peer| peer.key)).collect()
     }
 
+    /// Bytes held for messages that are not complete, or not in order yet.
+    pub fn reassembling(&self) -> u64 {
+        self.pool.used()
+    }
+
     /// Peers with a session.
     pub fn peers(&self) -> Vec<PeerView> {
         let view = |peer: &super::peer::Peer<C::Aead>| PeerView {
