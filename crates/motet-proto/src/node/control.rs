@@ -381,6 +381,7 @@ impl<C: Crypto> Node<C> {
             reader: Reader::new(start, qos),
             subs: Vec::new(),
             starts: Default::default(),
+            fresh: Default::default(),
             history_below: 0,
             qos,
             first_avail: open.first_avail,

@@ -127,7 +127,7 @@ impl<C: Crypto> Node<C> {
                 let end = from + n;
                 for id in &incoming.subs {
                     let mut start = incoming.start_of(*id);
-                    if from <= start && start < end {
+                    if from <= start && start < end && incoming.fresh.contains(id) {
                         // It has had nothing yet: history that is gone is nobody's loss.
                         start = start.max(incoming.history_below.min(end));
                         incoming.starts.insert(*id, start);
@@ -174,6 +174,9 @@ impl<C: Crypto> Node<C> {
         for id in &incoming.subs {
             if seq < incoming.start_of(*id) {
                 continue;
+            }
+            if !incoming.fresh.is_empty() {
+                incoming.fresh.remove(id);
             }
             let Some(sub) = self.subscriptions.get_mut(id) else { continue };
             // The last one takes it: nearly always there is one.

@@ -186,7 +186,9 @@ impl<C: Crypto> Node<C> {
             }
         }
         // S-6: both dial; the larger id's HS1 wins.
-        if self.key.id > hs1.id && self.dials.values().any(|dial| dial.id == Some(hs1.id)) {
+        // But ours may go where it is no more: only a dial to where it speaks from can win.
+        let crossed = |dial: &Dial<_>| dial.id == Some(hs1.id) && dial.addrs().contains(&meta.src);
+        if self.key.id > hs1.id && self.dials.values().any(crossed) {
             return;
         }
         if self.load.on_hs1(now, meta.src.ip(), self.half_open.len())
