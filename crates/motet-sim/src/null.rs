@@ -202,6 +202,7 @@ impl Aead for NullAead {
 
 /// A handshake of the shape of Noise_XXpsk3: the same messages of the same lengths, the pre-shared
 /// key mixed in before the last payload.
+#[derive(Clone)]
 pub struct NullHandshake {
     role: Role,
     psk: [u8; 32],
@@ -281,6 +282,7 @@ impl Handshake for NullHandshake {
         if !self.ours(self.step, false) {
             return false;
         }
+        let before = self.clone();
         match self.read_message(message) {
             Some(read) => {
                 payload.extend_from_slice(read);
@@ -288,7 +290,7 @@ impl Handshake for NullHandshake {
                 true
             }
             None => {
-                self.step = u8::MAX; // dead
+                *self = before;
                 false
             }
         }

@@ -412,7 +412,7 @@ impl World {
             return;
         }
         let outside = out.filter(|_| !loopback(dst)).map(|it| IpAddr::V4(it.addr));
-        let own = outside.unwrap_or(dst.ip());
+        let own = outside.unwrap_or_else(|| dst.ip());
         let meta = RecvMeta {
             src: SocketAddr::from((own, self.slots[from].port)),
             dst: Some(dst.ip()),

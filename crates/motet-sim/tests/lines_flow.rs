@@ -525,9 +525,9 @@ fn every_message_is_accounted_for(slow: SlowPolicy, seed: u64) {
     for n in 0..120_usize {
         let (_, sub) = readers[chance.below(3) as usize];
         if chance.below(8) == 0 {
-            net.hold(sub)
+            net.hold(sub);
         } else if chance.below(4) == 0 {
-            net.release(sub)
+            net.release(sub);
         }
         let payload = vec![n as u8; 100 + chance.below(500) as usize];
         published += u64::from(net.try_publish(words, &payload).is_ok());

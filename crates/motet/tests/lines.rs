@@ -126,7 +126,7 @@ async fn wp_11_an_endpoint_holds_many_subscriptions_and_closes_each_on_its_own()
 async fn wp_13_a_star_inside_a_level_is_refused_with_a_reason() {
     let state = State::new();
     let a = state.open("a").await;
-    let refused = a.subscriber("words/e*").await.err().expect("it is refused");
+    let refused = a.subscriber("words/e*").await.expect_err("it is refused");
     assert!(refused.to_string().contains("words/e*"), "{refused}");
     for fine in ["words/*", "words/**", "words/eng"] {
         assert!(a.subscriber(fine).await.is_ok());

@@ -290,7 +290,7 @@ impl<C: Crypto> Node<C> {
     /// The one that is broken, in words.
     pub fn check_invariants(&self) -> Result<(), String> {
         let limit = self.cfg.reassembly_bytes as u64;
-        if self.pool.used() > limit + (limit >> 3) {
+        if self.pool.used() > limit.saturating_mul(2) {
             return Err(format!("O6: {} of {limit} reassembly bytes in use", self.pool.used()));
         }
         for peer in self.peers.iter().flatten() {
