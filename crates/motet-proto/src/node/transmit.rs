@@ -376,11 +376,12 @@ impl<C: Crypto> Desk<'_, C> {
                 break;
             };
             encode_piece(stream, log, piece, out);
-            if let Piece::Gap { count, reason, .. } = piece {
+            if let Piece::Gap { from, count, reason } = piece {
+                let lost = cursor.told_gone(from, count);
                 self.counters.messages_dropped =
-                    self.counters.messages_dropped.saturating_add(count);
-                if reason == GapReason::Evicted {
-                    lagging(self.events, PubId(stream), reader, count);
+                    self.counters.messages_dropped.saturating_add(lost);
+                if reason == GapReason::Evicted && lost > 0 {
+                    lagging(self.events, PubId(stream), reader, lost);
                 }
             }
         }
