@@ -103,6 +103,8 @@ pub struct Node<C: Crypto> {
     resets: (u64, u32),
     rejected: Vec<(u32, Time)>,
     leaving: bool,
+    /// When the last input came.
+    awake: Time,
 }
 
 /// A datagram that is ready to leave.
@@ -177,6 +179,7 @@ impl<C: Crypto> Node<C> {
             resets: (0, 0),
             rejected: Vec::new(),
             leaving: false,
+            awake: now,
         })
     }
 
