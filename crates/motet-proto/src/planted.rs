@@ -13,6 +13,16 @@ pub const NAMES: &[&str] = &[
     "repair_whole_instead_of_range",
     "duplicate_delivered",
     "gap_swallows_held",
+    "replay_off_by_one",
+    "replay_unchecked",
+    "old_incarnation_accepted",
+    "stamp_unchecked",
+    "filter_star_matches_zero_levels",
+    "queue_drop_without_mark",
+    "interest_delta_on_wrong_base",
+    "dead_reader_blocks_publisher",
+    "control_not_resent",
+    "name_clash_by_third_party",
 ];
 
 #[cfg(feature = "planted")]

@@ -150,8 +150,10 @@ impl Oracle {
     /// A writer was told that an endpoint's readers are ready.
     pub fn on_joined(&mut self, stream: &StreamKey, reader: EndpointKey) {
         if let Some(written) = self.written.get_mut(stream) {
+            // Anew each time: in between it may have been cut off, left, and come back as another
+            // subscription, which starts from here.
             let next = written.sums.len() as u64 + 1;
-            written.due.entry(reader).or_insert(next);
+            written.due.insert(reader, next);
         }
     }
 
@@ -179,9 +181,9 @@ impl Oracle {
         }
         if !matches!(state, Joined | Resumed | Suspended)
             && let Some(reading) = self.readings.get_mut(reading)
-            && let Some(place) = reading.places.get_mut(stream)
         {
-            place.may_restart = true;
+            // What it was handed before may still wait to be read.
+            reading.places.entry(stream.clone()).or_default().may_restart = true;
         }
     }
 
@@ -283,7 +285,15 @@ impl Oracle {
                     continue;
                 }
                 if let Some(detail) = behind(stream, reading, written) {
-                    found.push(format!("reading {number} of {}: {detail}", reading.me.id));
+                    let due = written.due.get(&reading.me);
+                    found.push(format!(
+                        "reading {number} of {}: {detail} by {} (due from {due:?}, began at {:?}, {:?}; {:?})",
+                        reading.me.id,
+                        stream.0.id,
+                        reading.began.get(stream),
+                        written.qos,
+                        reading.qos,
+                    ));
                 }
             }
         }
@@ -303,7 +313,8 @@ fn behind(stream: &StreamKey, reading: &Reading, written: &Written) -> Option<St
     let retained = reading.qos.history != History::None
         && written.qos.history > 0
         && written.qos.lifespan.is_none();
-    let Some(place) = reading.places.get(stream) else {
+    let place = reading.places.get(stream).filter(|it| it.next.is_some() || it.before > 0);
+    let Some(place) = place else {
         let lacks = joined || retained;
         return lacks.then(|| format!("{topic}: nothing of {published} messages"));
     };

@@ -82,6 +82,9 @@ pub fn run(seed: u64, trace: bool) -> Outcome {
     swarm.hurt();
     swarm.heal();
     swarm.demand();
+    if trace {
+        swarm.net.note_views();
+    }
     let net = swarm.net;
     Outcome {
         seed,

@@ -31,10 +31,17 @@ tell! {
     flow {
         a_lost_reopening_of_the_window_is_repeated
         back_pressure_never_closes_a_session
+        history_alone_blocks_nobody
+        only_the_slow_reader_is_dropped
+        a_reader_dropped_while_cut_off_is_told_later
+        who_was_dropped_may_ask_again
+        a_status_from_before_a_second_reading_is_not_believed
         a_slow_reader_is_told_what_it_missed
         a_late_reader_gets_the_history_it_asks_for
         a_writer_that_leaves_gets_its_last_words_out
         local_readers_get_everything
+        a_star_is_one_level
+        a_dead_reader_blocks_nobody
     }
     meeting {
         endpoints_meet_within_a_second_whoever_starts_first
@@ -42,6 +49,9 @@ tell! {
         seven_dead_addresses_of_eight_do_not_hold_up_a_dial
         a_one_way_cut_of_20_s_heals
         an_address_change_keeps_the_session
+        an_endpoint_that_moved_while_paused_is_followed
+        two_that_move_at_once_find_each_other_again
+        two_that_restarted_meet_though_each_dials_what_the_other_was
         an_endpoint_without_a_way_for_data_is_dead_whatever_its_beacons_say
         a_quiet_peer_stays_for_an_hour
         loopback_needs_no_multicast
@@ -55,5 +65,14 @@ tell! {
         forged_packets_change_nothing_but_counters
         nothing_expires_because_clocks_differ
         another_realm_is_not_heard
+        a_repeated_datagram_is_taken_once
+        a_recorded_handshake_opens_nothing
+    }
+    bounds {
+        a_status_about_what_was_never_sent_is_refused
+        a_number_beyond_the_window_is_not_kept
+        a_gap_leaves_what_has_arrived
+        a_message_that_comes_again_is_delivered_once
+        a_packet_older_than_the_replay_window_is_not_taken
     }
 }

@@ -105,7 +105,8 @@ impl Member {
             let subscriber = endpoint.subscriber_with(&[filter], qos).await?;
             tokio::spawn(read(subscriber, expected, started));
         }
-        say(&format!("open id={} listen={}", endpoint.id(), endpoint.local_addr()));
+        let ms = started.elapsed().as_secs_f64() * 1e3;
+        say(&format!("open id={} listen={} ms={ms:.3}", endpoint.id(), endpoint.local_addr()));
         if let Some(topic) = &self.publish {
             let qos =
                 PubQos { slow: SlowPolicy::Block, log_bytes: self.log_bytes, ..PubQos::default() };
@@ -276,8 +277,12 @@ fn report(endpoint: &Endpoint) {
     let snapshot = endpoint.snapshot();
     for peer in &snapshot.peers {
         say(&format!(
-            "peer name={} address={} state={} datagram={}",
-            peer.name, peer.address, peer.state, peer.mtu
+            "peer name={} address={} state={} datagram={} rtt_ms={:?}",
+            peer.name,
+            peer.address,
+            peer.state,
+            peer.mtu,
+            peer.rtt_seconds.map(|it| it * 1e3)
         ));
     }
     let counters = snapshot.counters.iter().map(|each| format!(" {}={}", each.name, each.value));

@@ -2,6 +2,7 @@
 //!
 //! Says `sent datagrams=… bytes=…` when it is done and `answers datagrams=… bytes=…` for `report`.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
@@ -48,7 +49,7 @@ impl Stranger {
         socket.set_nonblocking(true)?;
         let recorded = self.kept.as_deref().map(load).transpose()?.unwrap_or_default();
         let of = |kind: u8| recorded.iter().filter(move |it| it.first() == Some(&kind));
-        let handshakes: Vec<&Vec<u8>> = of(HS1).collect();
+        let handshakes: Vec<&Vec<u8>> = of(HS1).collect::<BTreeSet<_>>().into_iter().collect();
         if self.only_handshakes && handshakes.is_empty() {
             return Err("no first handshake packet was recorded".into());
         }

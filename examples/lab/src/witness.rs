@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{BufRead, BufWriter, ErrorKind, Read, Write};
 use std::path::PathBuf;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -45,35 +45,40 @@ impl Witness {
         let (mut frames, mut longest, mut fragments, mut kept) = (0u64, 0, 0u64, 0u64);
         let mut found = vec![false; self.word.len()];
         let mut buffer = vec![0; 1 << 16];
+        let mut asked = None;
         loop {
+            match commands.try_recv() {
+                Ok(_) => asked = Some(Instant::now()),
+                Err(mpsc::TryRecvError::Empty) => {}
+                Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
+            }
             let n = match socket.read(&mut buffer) {
                 Ok(n) => n,
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
                 {
-                    // Only when nothing waits: a report then covers all that came before it.
-                    match commands.try_recv() {
-                        Ok(_) => {
-                            let words = self.word.iter().zip(&found).filter(|(_, found)| **found);
-                            let words: Vec<_> = words.map(|(word, _)| word.as_str()).collect();
-                            let found = words.join(",");
-                            if let Some(keep) = &mut keep {
-                                keep.flush()?;
-                            }
-                            say(&format!(
-                                "report frames={frames} longest={longest} fragments={fragments} \
-                                 kept={kept} found={found}"
-                            ));
-                        }
-                        Err(mpsc::TryRecvError::Empty) => {}
-                        Err(mpsc::TryRecvError::Disconnected) => return Ok(()),
-                    }
-                    continue;
+                    0
                 }
                 // The interface went down or away: others may still talk.
                 Err(error) if error.raw_os_error() == Some(ENETDOWN) => continue,
                 Err(error) => return Err(error.into()),
             };
+            // What came before the question is seen when nothing waits, or soon after it.
+            if asked.is_some_and(|at: Instant| n == 0 || at.elapsed() > AFTER) {
+                asked = None;
+                let words = self.word.iter().zip(&found).filter(|(_, found)| **found);
+                let found = words.map(|(word, _)| word.as_str()).collect::<Vec<_>>().join(",");
+                if let Some(keep) = &mut keep {
+                    keep.flush()?;
+                }
+                say(&format!(
+                    "report frames={frames} longest={longest} fragments={fragments} kept={kept} \
+                     found={found}"
+                ));
+            }
+            if n == 0 {
+                continue;
+            }
             let bytes = &buffer[..n];
             let frame = Frame::read(bytes);
             frames += 1;
@@ -94,5 +99,7 @@ impl Witness {
     }
 }
 
+/// How long a witness that never rests looks on before it reports.
+const AFTER: Duration = Duration::from_millis(500);
 /// errno(3) on Linux.
 const ENETDOWN: i32 = 100;

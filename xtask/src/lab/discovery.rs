@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::figures::Figures;
 use super::net::Host;
-use super::process::{Process, ms};
+use super::process::ms;
 use super::streams::all_arrived;
 use super::{Lab, demand};
 use crate::Outcome;
@@ -19,6 +19,7 @@ pub(super) fn first_message(lab: &Lab, figures: &mut Figures) -> Outcome {
     let starts = if lab.quick { 5 } else { 50 };
     figures.count("starts", starts);
     for (way, host) in [("loopback", &a), ("veth", &b)] {
+        let (mut open, mut up) = (Vec::new(), Vec::new());
         let (mut inside, mut outside) = (Vec::new(), Vec::new());
         for n in 0..starts {
             let name = format!("reader-{way}-{n}");
@@ -26,10 +27,14 @@ pub(super) fn first_message(lab: &Lab, figures: &mut Figures) -> Outcome {
             let first = reader.wait("first", LIMIT)?;
             inside.push(first.number("ms"));
             outside.push(ms(reader.started, first.at));
+            open.push(reader.wait("open", LIMIT)?.number("ms"));
+            up.push(ms(reader.started, reader.wait("up name=writer", LIMIT)?.at));
             reader.close()?;
         }
         let worst = inside.iter().copied().fold(0.0, f64::max);
+        figures.percentiles(&format!("{way}_open_ms"), &mut open);
         figures.percentiles(&format!("{way}_ms"), &mut inside);
+        figures.percentiles(&format!("{way}_with_exec_up_ms"), &mut up);
         figures.percentiles(&format!("{way}_with_exec_ms"), &mut outside);
         demand(worst <= 2_000.0, || format!("{way}: first message after {worst:.0} ms"))?;
     }
@@ -80,12 +85,10 @@ fn meet(
     let mut second = lab.member(b, &format!("{what}-2"), &both("b", "a", b_rest))?;
     let up = second.wait(&format!("up name={what}-1"), LIMIT).map_err(at)?;
     figures.value(&format!("{what}_up_ms"), ms(second.started, up.at));
-    let ends: [&mut Process; 2] = [&mut first, &mut second];
-    for member in ends {
-        all_arrived(member, COUNT).map_err(at)?;
-        let told = member.wait("first", Duration::ZERO).map_err(at)?;
-        figures.value(&format!("{what}_first_ms"), told.number("ms"));
-    }
+    all_arrived(&mut first, COUNT).map_err(at)?;
+    all_arrived(&mut second, COUNT).map_err(at)?;
+    let told = second.wait("first", Duration::ZERO).map_err(at)?;
+    figures.value(&format!("{what}_first_ms"), told.number("ms"));
     // The one leaves only when the other has told what it got.
     first.close().map_err(at)?;
     second.close().map_err(at)

@@ -14,6 +14,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub(super) fn stranger(lab: &Lab, figures: &mut Figures) -> Outcome {
     let (a, b) = (lab.net.host("a", 1, 1_500)?, lab.net.host("b", 2, 1_500)?);
     let s = lab.net.host("s", 66, 1_500)?;
+    s.ip(&["route", "add", "224.0.0.0/4", "dev", "eth0"])?;
     let (_, kept) = path(&lab.directory, "kept");
     let mut witness = lab.start(&lab.net.switch(), "witness", &format!("witness --keep {kept}"))?;
     witness.wait("ready", LIMIT)?;
@@ -25,6 +26,7 @@ pub(super) fn stranger(lab: &Lab, figures: &mut Figures) -> Outcome {
     reader.wait("first", LIMIT)?;
     // The replay of a handshake is made from what was seen so far.
     witness.report()?;
+    witness.close()?;
     for host in [&a, &b] {
         host.filter_v4(&format!("-A OUTPUT -p udp -d {} -m length --length 1:65535", s.address))?;
     }
@@ -76,6 +78,8 @@ pub(super) fn stranger(lab: &Lab, figures: &mut Figures) -> Outcome {
         b.address
     );
     let mut stranger = lab.start(&s.namespace, "replayer", &replay)?;
+    let handshakes = stranger.wait("ready", LIMIT)?.count("handshakes")?;
+    figures.count("recorded_handshakes", handshakes);
     let sent = stranger.wait("sent", LIMIT)?.count("bytes")?;
     // Whatever it answers is sent before this is answered, by the same thread.
     newcomer.report()?;

@@ -1,10 +1,10 @@
 //! Streams: nothing lost, repeated or damaged under loss and over any size of packet.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::figures::Figures;
 use super::net::Host;
-use super::process::Process;
+use super::process::{Process, ms};
 use super::{Lab, demand};
 use crate::Outcome;
 
@@ -147,28 +147,18 @@ fn settled_size(
     reader.wait("first", START)?;
     // What the headers of IPv6, the larger ones, and of UDP leave.
     let whole = u64::from(mtu) - 48;
-    let mut size = 0;
-    for _ in 0..ROUNDS {
-        size = writer.peer("reader")?.count("datagram")?;
-        if size >= whole {
-            break;
-        }
-        // Each report is an exchange of its own: 20 ms here pace the asking, nothing else.
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let size = settle(&mut writer, |size| size >= whole)?;
     demand(size >= whole, || format!("datagrams of {size} bytes after 10 s"))?;
     if mtu == 1_500 {
         // The cards still say 1,500: nobody tells the endpoints, larger packets just vanish.
         let (switch, port) = (lab.net.switch(), format!("to-{}", b.name));
         let narrow = ["ip", "-n", &switch, "link", "set", &port, "mtu", "1300"];
-        reader.forget();
-        let begun = std::time::Instant::now();
         a.run(narrow[0], &narrow[1..])?;
-        let resumed = reader.wait("resumed", Duration::from_secs(30));
-        if let Ok(resumed) = resumed {
-            figures.value("narrowed_path_silent_ms", resumed.number("silent_ms"));
-        }
-        figures.value("narrowed_path_ms", super::process::ms(begun, std::time::Instant::now()));
+        let begun = Instant::now();
+        let narrowed = settle(&mut writer, |size| size <= 1_300 - 28)?;
+        figures.value("narrowed_path_ms", ms(begun, Instant::now()));
+        figures.count("narrowed_path_datagram", narrowed);
+        demand(narrowed <= 1_300 - 28, || format!("still {narrowed} bytes on a narrower path"))?;
     }
     writer.tell("stop")?;
     let sent = writer.wait("finished", Duration::from_secs(30))?.count("messages")?;
@@ -179,7 +169,18 @@ fn settled_size(
     Ok(size)
 }
 
+/// Asks how large datagrams to the reader are until that is as wanted, for 10 s at most.
+fn settle(writer: &mut Process, wanted: impl Fn(u64) -> bool) -> Result<u64, String> {
+    let begun = Instant::now();
+    loop {
+        let size = writer.peer("reader")?.count("datagram")?;
+        if wanted(size) || begun.elapsed() > Duration::from_secs(10) {
+            return Ok(size);
+        }
+        // The pace of asking, nothing else.
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// Time for a start.
 const START: Duration = Duration::from_secs(20);
-/// Questions in 10 s.
-const ROUNDS: u32 = 500;

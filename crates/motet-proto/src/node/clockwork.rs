@@ -71,7 +71,7 @@ impl<C: Crypto> Node<C> {
         };
         let late = now.since(deadline.at.max(last));
         if late > LATE {
-            self.peers.iter_mut().flatten().for_each(|peer| peer.session.watch.forgive(late));
+            self.peers.iter_mut().flatten().for_each(|peer| peer.session.watch.forgive(now, late));
         }
     }
 

@@ -42,7 +42,10 @@ impl<C: Crypto> Node<C> {
         let Some(peer) = self.peer(at) else { return false };
         let control = &mut peer.control;
         let waiting = control.log.bytes() + bytes.len() as u64;
-        let later = matches!(record, Record::Open(_) | Record::Interest(_) | Record::Members(_));
+        let later = matches!(
+            record,
+            Record::Open(_) | Record::Interest(_) | Record::Members(_) | Record::Resume { .. }
+        );
         if later && waiting > CONTROL_WINDOW {
             control.resync = true;
             return false;
@@ -64,6 +67,7 @@ impl<C: Crypto> Node<C> {
         if peer.control.resync && peer.control.log.bytes() * 2 <= CONTROL_WINDOW {
             peer.control.resync = false;
             self.tell_interest(now, at);
+            self.ask_to_resume(now, at);
             self.on_interest_of(now, at);
         }
     }
@@ -81,7 +85,31 @@ impl<C: Crypto> Node<C> {
                 self.offer(now, at, stream);
             }
         }
+        self.ask_to_resume(now, at);
         self.rearm(at);
+    }
+
+    /// Names the streams that an earlier session left: the writer offers them anew, or says that
+    /// they ended, should that word have been lost with the session.
+    fn ask_to_resume(&mut self, now: Time, at: usize) {
+        let Some(peer) = self.peer(at) else { return };
+        let left = peer.ins.iter().filter(|(_, incoming)| incoming.suspended);
+        let left: Vec<_> = left.map(|(id, incoming)| (*id, incoming.reader.next())).collect();
+        for (stream, next_seq) in left {
+            if !self.say(now, at, &Record::Resume { stream, next_seq, next_off: 0 }) {
+                return;
+            }
+        }
+    }
+
+    fn on_resume(&mut self, now: Time, at: usize, stream: StreamId) {
+        let Some(peer) = self.peer(at) else { return };
+        let code = match peer.outs.get(&stream).map(|out| out.state) {
+            Some(OutState::Offered | OutState::Active | OutState::Suspended) => return,
+            Some(OutState::Rejected { reason: RejectReason::Policy, .. }) => stream_end::EVICTED,
+            Some(OutState::Rejected { .. }) | None => stream_end::ENDED,
+        };
+        self.say(now, at, &Record::CloseStream { stream, code });
     }
 
     /// Tells a peer what changed in our interest since it was last told.
@@ -151,7 +179,9 @@ impl<C: Crypto> Node<C> {
             }
             Record::Interest(interest) => {
                 let Some(peer) = self.peer(at) else { return };
-                if peer.interest.apply(&interest) == Ok(true) {
+                let before = peer.interest.version();
+                // A new version of the same set asks anew for what it was dropped from.
+                if peer.interest.apply(&interest).is_ok() && peer.interest.version() > before {
                     self.on_interest_of(now, at);
                 }
             }
@@ -184,8 +214,8 @@ impl<C: Crypto> Node<C> {
                 let reject = Record::Reject { stream: id, reason, interest_version, detail };
                 self.say(now, at, &reject);
             }
-            Record::Resume { .. }
-            | Record::ProbeResult { .. }
+            Record::Resume { stream, .. } => self.on_resume(now, at, stream),
+            Record::ProbeResult { .. }
             | Record::LaneOffer { .. }
             | Record::LaneKey { .. }
             | Record::ShmOffer { .. }
@@ -254,6 +284,7 @@ impl<C: Crypto> Node<C> {
             hot: false,
             offered: log.first(),
             behind: false,
+            status_from: 0,
         });
         out.offered = log.first();
         if out.state != OutState::Suspended {
@@ -388,6 +419,7 @@ impl<C: Crypto> Node<C> {
         let start = start.min(publication.log.next());
         out.cursor.restart(&publication.log, start, window.min(1 << 30));
         out.behind = start < publication.log.first();
+        out.status_from = peer.pn.1 + 1;
         let joined = out.state != OutState::Active;
         out.state = OutState::Active;
         let key = peer.key;
@@ -430,6 +462,7 @@ impl<C: Crypto> Node<C> {
             let evicted = code == stream_end::EVICTED;
             let Some(writer) = self.peer(at).map(|peer| peer.key) else { return };
             if let Some(incoming) = self.drop_incoming(at, stream) {
+                self.evicted |= evicted;
                 let state = if evicted { WriterState::Evicted } else { WriterState::Left };
                 for subscription in incoming.subs {
                     let topic = incoming.topic.arc();
@@ -479,6 +512,7 @@ impl<C: Crypto> Node<C> {
     /// Some reader acknowledged, came or went: free what nobody needs, let publishers go on.
     pub(super) fn on_acked(&mut self, now: Time, stream: StreamId) {
         let acked = self.needed_from(stream, true);
+        let blocking = self.needed_from(stream, false);
         let unacked = self.unacked(PubId(stream));
         let Some(publication) = self.publications.get_mut(&stream) else { return };
         let lifespan =
@@ -488,9 +522,10 @@ impl<C: Crypto> Node<C> {
             self.wake_readers(stream);
         }
         let Some(publication) = self.publications.get_mut(&stream) else { return };
-        if publication.blocked.is_some()
-            && publication.log.bytes() * 2 <= publication.qos.log_bytes as u64
-        {
+        // History, and what the absent would like, make room at the next publish.
+        let log = &publication.log;
+        let held = log.pos(log.next()) - log.pos(blocking);
+        if publication.blocked.is_some() && held * 2 <= publication.qos.log_bytes as u64 {
             publication.blocked = None;
             self.events.push_back(Event::Writable(publication.id));
         }
@@ -530,7 +565,9 @@ impl<C: Crypto> Node<C> {
             match out.state {
                 OutState::Active => Some(out.cursor.acked()),
                 OutState::Offered => (absent || !dead).then_some(out.offered),
-                OutState::Suspended => absent.then(|| out.cursor.acked()),
+                OutState::Suspended => (absent
+                    || crate::planted::on("dead_reader_blocks_publisher"))
+                .then(|| out.cursor.acked()),
                 OutState::Rejected { .. } => None,
             }
         };
@@ -554,6 +591,9 @@ impl<C: Crypto> Node<C> {
         publication.blocked = Some(now);
         let slowest = self.needed_from(stream, false);
         let Some(publication) = self.publications.get(&stream) else { return };
+        if slowest >= publication.log.next() {
+            return self.on_acked(now, stream); // nobody lacks anything
+        }
         let holds = |at: &&usize| {
             self.peers
                 .get(**at)
@@ -580,6 +620,7 @@ impl<C: Crypto> Node<C> {
                         hot: false,
                         offered: log.next(),
                         behind: false,
+                        status_from: 0,
                     };
                     if let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) {
                         peer.outs.insert(stream, out);
@@ -676,11 +717,12 @@ impl<C: Crypto> Node<C> {
         let silent = now.since(peer.session.watch.heard());
         let (mut left, mut offered) = (Vec::new(), Vec::new());
         for (stream, out) in &mut peer.outs {
+            if out.state == OutState::Offered {
+                offered.push(*stream);
+            }
             if out.state == OutState::Active {
                 left.push(*stream);
                 out.state = OutState::Suspended;
-            } else if out.state == OutState::Offered {
-                offered.push(*stream);
             }
         }
         let mut dead: Vec<(Arc<str>, SubId)> = Vec::new();
@@ -706,9 +748,7 @@ impl<C: Crypto> Node<C> {
             self.events.push_back(event);
             self.on_acked(now, stream);
         }
-        for stream in offered {
-            self.on_acked(now, stream); // its answer is not waited for any more
-        }
+        offered.into_iter().for_each(|stream| self.on_acked(now, stream));
         self.discovery.on_session_down(now, key, reason);
         self.run_discovery(now);
     }

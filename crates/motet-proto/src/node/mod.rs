@@ -102,9 +102,15 @@ pub struct Node<C: Crypto> {
     timed: BTreeSet<StreamId>,
     resets: (u64, u32),
     rejected: Vec<(u32, Time)>,
+    /// Another holder of our key was heard: the application is told once a minute.
+    doubled: Doubled,
+    /// Lives of peers that another took the place of, and when.
+    replaced: VecDeque<(EndpointKey, Time)>,
     leaving: bool,
     /// When the last input came.
     awake: Time,
+    /// A writer dropped a stream of ours since we last asked anew.
+    evicted: bool,
 }
 
 /// A datagram that is ready to leave.
@@ -117,6 +123,12 @@ struct Packet {
 
 /// Datagrams outside of sessions that may wait to leave; more are dropped (they are all retried).
 const OUTBOX_MAX: usize = 4_096;
+
+/// When this endpoint began, and when it last told of another holder of its key.
+struct Doubled {
+    born: Time,
+    told: Option<Time>,
+}
 
 /// Secrets that cookies are made of: the present one and the one before (S-7).
 struct Cookies {
@@ -178,8 +190,11 @@ impl<C: Crypto> Node<C> {
             timed: BTreeSet::new(),
             resets: (0, 0),
             rejected: Vec::new(),
+            doubled: Doubled { born: now, told: None },
+            replaced: VecDeque::new(),
             leaving: false,
             awake: now,
+            evicted: false,
         })
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Peer<A> {
     pub(super) roles: u16,
     pub(super) host_id: [u8; 16],
     pub(super) session: Session<A>,
+    /// Number of the packet that is being taken, and the largest on this session.
+    pub(super) pn: (u64, u64),
     pub(super) control: Control,
     pub(super) interest: RemoteInterest,
     /// The version of our interest that it was told.
@@ -143,6 +145,8 @@ pub(super) struct Outgoing {
     pub(super) offered: u64,
     /// It came back after the log had moved past what it wants: it is told what it missed.
     pub(super) behind: bool,
+    /// A STATUS in a packet below this was said before the reader chose its place.
+    pub(super) status_from: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -61,6 +61,8 @@ impl<C: Crypto> Node<C> {
                 self.discovery.on_interfaces(now, &list);
                 for at in 0..self.peers.len() {
                     if let Some(peer) = self.peer(at) {
+                        let own = || list.iter().flat_map(|face| &face.addresses);
+                        peer.session.path.on_own_addresses(|ip| own().any(|(own, _)| *own == ip));
                         peer.session.watch.doubt(now);
                         self.rearm(at);
                     }
@@ -87,7 +89,7 @@ impl<C: Crypto> Node<C> {
             HostEvent::Resumed => {
                 for peer in self.peers.iter_mut().flatten() {
                     let silent = now.since(peer.session.watch.heard());
-                    peer.session.watch.forgive(silent);
+                    peer.session.watch.forgive(now, silent);
                 }
             }
         }
@@ -112,6 +114,9 @@ impl<C: Crypto> Node<C> {
         if !self.discovery.fresh(from, header.counter) {
             self.counters.replayed_beacons += 1;
             return;
+        }
+        if from.id == self.key.id {
+            self.own_voice(now, from.incarnation);
         }
         let records = packet.get(RealmHeader::LEN..packet.len() - TAG_LEN).unwrap_or(&[]);
         if header.leaving {
@@ -203,6 +208,9 @@ impl<C: Crypto> Node<C> {
 
     fn on_frames(&mut self, now: Time, at: usize, meta: &RecvMeta, pn: u64, packet: &Bytes) {
         let frames = packet.get(DataHeader::LEN..packet.len() - TAG_LEN).unwrap_or(&[]);
+        if let Some(peer) = self.peer(at) {
+            peer.pn = (pn, pn.max(peer.pn.1));
+        }
         let mut asks = Asks { eliciting: false, ce: meta.ce, urgent: false };
         let mut broken = false;
         for frame in Frames::new(frames) {
@@ -266,6 +274,9 @@ impl<C: Crypto> Node<C> {
             Frame::Nak { stream, items } => {
                 self.counters.naks_received += 1;
                 let rtt = peer.session.rtt_view();
+                if stream == 0 && crate::planted::on("control_not_resent") {
+                    return true;
+                }
                 let outcome = if stream == 0 {
                     let control = &mut peer.control;
                     let outcome = control.cursor.on_nak(&control.log, now, &rtt, items);
@@ -446,7 +457,7 @@ impl<C: Crypto> Node<C> {
         }
         let Some(publication) = self.publications.get(&stream) else { return };
         let Some(out) = peer.outs.get_mut(&stream) else { return };
-        if out.state != OutState::Active {
+        if out.state != OutState::Active || peer.pn.0 < out.status_from {
             return;
         }
         match out.cursor.on_status(&publication.log, now, &rtt, next_seq, next_off, window) {

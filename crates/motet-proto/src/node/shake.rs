@@ -1,7 +1,7 @@
 //! Handshakes → sessions → peers.
 
 use super::peer::{Control, OutState, Peer, Probe, Soonest};
-use super::{Node, Packet};
+use super::{Doubled, Node, Packet};
 use crate::crypto::{Cipher, Crypto, Handshake as _, Role};
 use crate::events::{DownReason, Event};
 use crate::host::{RecvMeta, Via};
@@ -27,6 +27,14 @@ const VERSIONS: u16 = 1 << 1;
 const SIMULTANEOUS: Duration = Duration::from_secs(3);
 /// A session that lost to another is known this long, so that its packets draw no RESET.
 const REJECTED_FOR: Duration = Duration::from_secs(10);
+/// Packets of our own earlier life may be on their way for so long.
+const ECHO: Duration = Duration::from_secs(5);
+/// Another holder of our key is told of at most so often.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+/// A life of a peer that comes back within this time after it was replaced lives beside the other.
+const FLIP: Duration = Duration::from_secs(10);
+/// Replaced lives remembered.
+const REPLACED_MAX: usize = 64;
 /// Cookie secrets live this long.
 const COOKIE_AGE: Duration = Duration::from_secs(120);
 
@@ -46,6 +54,10 @@ impl<C: Crypto> Node<C> {
                 return;
             }
         }
+        self.start_dial(now, id, addrs);
+    }
+
+    fn start_dial(&mut self, now: Time, id: Option<EndpointId>, addrs: &[SocketAddr]) {
         self.counters.dials += 1;
         let index = self.free_index();
         let suites = self.crypto.suites();
@@ -130,9 +142,7 @@ impl<C: Crypto> Node<C> {
             return;
         }
         if hs1.id == self.key.id {
-            if hs1.incarnation != self.key.incarnation {
-                self.events.push_back(Event::DuplicateIdentity { key: self.key });
-            }
+            self.own_voice(now, hs1.incarnation);
             return; // our own voice, or our own key elsewhere
         }
         let mut ephemeral = [0; 32];
@@ -159,8 +169,11 @@ impl<C: Crypto> Node<C> {
             return;
         }
         if let Some((at, peer)) = self.peer_by_id(hs1.id) {
-            let stale = peer.session.stamp > 0 && hs1.stamp <= peer.session.stamp;
-            let older = hs1.incarnation < peer.key.incarnation;
+            let stale = peer.session.stamp > 0
+                && hs1.stamp <= peer.session.stamp
+                && !crate::planted::on("stamp_unchecked");
+            let older = hs1.incarnation < peer.key.incarnation
+                && !crate::planted::on("old_incarnation_accepted");
             let dead = matches!(peer.session.watch.state(), State::Dead(_));
             if (stale || older) && !dead {
                 // S-4: a hint; it causes three PINGs on the held session, and silence voids it
@@ -186,6 +199,35 @@ impl<C: Crypto> Node<C> {
             return;
         }
         self.answer_hs1(now, meta, &hs1, datagram, ephemeral);
+    }
+
+    /// An authentic packet carries our own id. A later life began while we live, or an earlier one
+    /// speaks long after we began: then two hold the key (P50).
+    pub(super) fn own_voice(&mut self, now: Time, incarnation: u64) {
+        let Doubled { born, told } = self.doubled;
+        let echo = incarnation < self.key.incarnation && now.since(born) < ECHO;
+        if incarnation == self.key.incarnation
+            || echo
+            || told.is_some_and(|at| now.since(at) < TELL_EVERY)
+        {
+            return;
+        }
+        self.doubled.told = Some(now);
+        self.events.push_back(Event::DuplicateIdentity { key: self.key });
+    }
+
+    /// Another life of a peer takes the place of the one we knew. That comes back soon only if both
+    /// live.
+    fn note_replaced(&mut self, now: Time, old: EndpointKey, new: EndpointKey) {
+        self.replaced.retain(|(_, at)| now.since(*at) < FLIP);
+        if self.replaced.iter().any(|(key, _)| *key == new) {
+            self.events.push_back(Event::DuplicateIdentity { key: new });
+            self.replaced.retain(|(key, _)| key.id != new.id);
+        }
+        if self.replaced.len() >= REPLACED_MAX {
+            self.replaced.pop_front();
+        }
+        self.replaced.push_back((old, now));
     }
 
     fn answer_hs1(
@@ -277,6 +319,10 @@ impl<C: Crypto> Node<C> {
             self.discovery.on_dial_failed(now, dial.id, &dial.addrs(), &mut self.counters);
             return;
         };
+        if dial.id.is_some_and(|wanted| wanted != key.id) {
+            self.wrong_number(now, meta.src, &dial, key.id);
+            return;
+        }
         if key.id == self.key.id {
             return; // we dialled ourselves through a seed or a loopback greeting
         }
@@ -314,6 +360,27 @@ impl<C: Crypto> Node<C> {
         self.establish(now, key, &params, agreed);
     }
 
+    /// Somebody else answered at the address of the one that we dialled, who may be gone for good.
+    /// This one we dial at once: it may be dialling a former life of ours in the same way, so that
+    /// neither would begin as long as it believes the other to be about to.
+    fn wrong_number(
+        &mut self,
+        now: Time,
+        addr: SocketAddr,
+        dial: &Dial<C::Handshake>,
+        id: EndpointId,
+    ) {
+        self.counters.handshakes_failed += 1;
+        self.discovery.on_dial_failed(now, dial.id, &dial.addrs(), &mut self.counters);
+        let held = self
+            .peer_by_id(id)
+            .is_some_and(|(_, peer)| !matches!(peer.session.watch.state(), State::Dead(_)));
+        let under_way = self.dials.values().any(|dial| dial.id == Some(id));
+        if id != self.key.id && !held && !under_way {
+            self.start_dial(now, Some(id), &[addr]);
+        }
+    }
+
     fn read_hs2(
         &self,
         dial: &mut Dial<C::Handshake>,
@@ -327,9 +394,8 @@ impl<C: Crypto> Node<C> {
         let id = super::endpoint_id(&self.crypto, &dial.noise.remote_key()?);
         let bound = params.header == hs2.header() // K-5, K-6
             && best(self.crypto.suites(), params.suites) == Some(hs2.suite);
-        let wanted = dial.id.is_none_or(|wanted| wanted == id);
-        (bound && wanted)
-            .then_some((params.clone(), EndpointKey { id, incarnation: params.incarnation }))
+        let incarnation = params.incarnation;
+        bound.then_some((params, EndpointKey { id, incarnation }))
     }
 
     /// HS3: the initiator proves itself.
@@ -429,9 +495,19 @@ impl<C: Crypto> Node<C> {
         agreed: Agreed<C::Aead>,
     ) -> Option<usize> {
         if let Some((at, peer)) = self.peer_by_id(key.id) {
-            if peer.key.incarnation != key.incarnation {
+            let old = peer.key;
+            let dead = matches!(peer.session.watch.state(), State::Dead(_));
+            if key.incarnation < old.incarnation
+                && !dead
+                && !crate::planted::on("old_incarnation_accepted")
+            {
+                self.rejected(now, agreed.local);
+                return None;
+            }
+            if old.incarnation != key.incarnation {
                 // Only a completed handshake replaces an incarnation (K-8).
                 self.free_peer(now, at, DownReason::Restarted);
+                self.note_replaced(now, old, key);
             }
         } else if self.peers_held() >= self.cfg.sessions_max {
             self.counters.handshakes_limited += 1;
@@ -439,8 +515,7 @@ impl<C: Crypto> Node<C> {
         }
         let by = if agreed.hs3.is_some() { self.key.id } else { key.id };
         if self.superseded(now, key.id, by) {
-            self.rejected.retain(|(_, at)| now.since(*at) < REJECTED_FOR);
-            self.rejected.push((agreed.local, now));
+            self.rejected(now, agreed.local);
             return None;
         }
         self.counters.sessions_opened += 1;
@@ -461,6 +536,11 @@ impl<C: Crypto> Node<C> {
         Some(at)
     }
 
+    fn rejected(&mut self, now: Time, local: u32) {
+        self.rejected.retain(|(_, at)| now.since(*at) < REJECTED_FOR);
+        self.rejected.push((local, now));
+    }
+
     /// Both sides completed a handshake at the same time: the one that the larger id began stays,
     /// at both sides (S-6).
     fn superseded(&self, now: Time, id: EndpointId, by: EndpointId) -> bool {
@@ -475,7 +555,7 @@ impl<C: Crypto> Node<C> {
 
     fn add_peer(
         &mut self,
-        _now: Time,
+        now: Time,
         key: EndpointKey,
         params: &Params,
         session: Session<C::Aead>,
@@ -486,6 +566,7 @@ impl<C: Crypto> Node<C> {
             roles: params.roles,
             host_id: params.host_id,
             session,
+            pn: (0, 0),
             control: Control::new(),
             interest: RemoteInterest::default(),
             interest_told: 0,
@@ -499,7 +580,7 @@ impl<C: Crypto> Node<C> {
             naks: Default::default(),
             queued: false,
             send_at: Time::NEVER,
-            deadline: Time::ZERO,
+            deadline: now,
             probe: None,
             queries: (0, 0),
             asked: Vec::new(),
@@ -524,6 +605,7 @@ impl<C: Crypto> Node<C> {
         let Some(peer) = self.peer(at) else { return };
         let old = core::mem::replace(&mut peer.session, session);
         let was_dead = matches!(old.watch.state(), State::Dead(_));
+        peer.pn = (0, 0);
         peer.control = Control::new();
         peer.interest = RemoteInterest::default();
         peer.interest_told = 0;

@@ -449,6 +449,10 @@ impl<C: Crypto> Node<C> {
             self.deliver_local(now, stream);
         }
         self.join_streams(now, id);
+        if core::mem::take(&mut self.evicted) {
+            // Whoever dropped us asks again only if our interest changes; we may want nothing new.
+            self.interest.renew();
+        }
         self.interest_changed(now);
         id
     }

@@ -107,6 +107,7 @@ impl TopicFilter {
         let mut ends = 1u64;
         for level in self.levels() {
             ends = match level {
+                "*" if crate::planted::on("filter_star_matches_zero_levels") => ends | ends << 1,
                 "*" => ends << 1,                                      // P-6
                 "**" => !(ends & ends.wrapping_neg()).wrapping_sub(1), // P-6
                 _ => name.equal_to(level, ends) << 1,

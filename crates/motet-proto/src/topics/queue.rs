@@ -86,7 +86,9 @@ impl Queue {
                 QueuePolicy::DropNewest => {
                     self.dropped += 1;
                     // P-31
-                    self.push_missed(message.writer, message.topic, 1, MissedReason::QueueFull);
+                    if !crate::planted::on("queue_drop_without_mark") {
+                        self.push_missed(message.writer, message.topic, 1, MissedReason::QueueFull);
+                    }
                     return Pushed::Dropped;
                 }
                 QueuePolicy::DropOldest => {

@@ -40,14 +40,15 @@ pub struct Watch {
     state: State,
     heard: Time,
     pinged: Option<Time>,
-    doubted: Option<Time>,
     pings: u32,
+    /// A PING is wanted since then, whatever the silence.
+    doubted: Option<Time>,
 }
 
 impl Watch {
     /// A peer heard of just now.
     pub fn new(now: Time) -> Self {
-        Self { state: State::Alive, heard: now, pinged: None, doubted: None, pings: 0 }
+        Self { state: State::Alive, heard: now, pinged: None, pings: 0, doubted: None }
     }
 
     /// Where the peer stands.
@@ -63,15 +64,14 @@ impl Watch {
     /// An authenticated packet came. Returns the state before.
     pub fn on_heard(&mut self, now: Time) -> State {
         let before = self.state;
-        (self.state, self.heard, self.pinged, self.pings) = (State::Alive, now, None, 0);
-        self.doubted = None;
+        *self = Self::new(now);
         before
     }
 
     /// Our own timers fired `late`: the silence is partly ours and does not count.
-    pub fn forgive(&mut self, late: Duration) {
+    pub fn forgive(&mut self, now: Time, late: Duration) {
         if !matches!(self.state, State::Dead(_)) {
-            self.heard = self.heard + late;
+            self.heard = (self.heard + late).min(now.max(self.heard));
         }
     }
 
@@ -84,7 +84,7 @@ impl Watch {
     /// Asks for a PING at once, whatever the silence.
     pub fn doubt(&mut self, now: Time) {
         if self.pinged.is_none() {
-            self.doubted.get_or_insert(now);
+            self.doubted = Some(now);
         }
     }
 
@@ -128,7 +128,7 @@ impl Watch {
             return ping.min(since + resume);
         }
         let ping = match self.pinged {
-            None => (self.heard + profile.rate).min(self.doubted.unwrap_or(Time::NEVER)),
+            None => self.doubted.unwrap_or(self.heard + profile.rate),
             Some(at) => at + rto.max(profile.rate / 5),
         };
         ping.min(self.heard + profile.dead_after())
@@ -180,18 +180,17 @@ mod tests {
         assert!((58..=60).contains(&pings), "{pings}");
     }
 
-    #[test]
-    fn a_doubt_is_due_at_its_own_moment_and_ends_with_the_ping() {
+    #[test] // S-30
+    fn doubt_asks_for_a_ping_now_and_not_in_the_past() {
         let mut watch = Watch::new(Time::ZERO);
-        let deadline = |watch: &Watch| watch.deadline(Liveness::NORMAL, RTO, SECOND * 60);
+        let now = Time(500_000_000);
+        watch.doubt(now);
 
-        watch.doubt(Time(500_000_000));
-
-        // One in the past would look like a sleep of our own, and excuse everybody's silence.
-        assert_eq!(deadline(&watch), Time(500_000_000));
-        let verdict = watch.on_time(Time(500_000_000), Liveness::NORMAL, RTO, SECOND * 60);
-        assert_eq!(verdict, Verdict::Ping);
-        assert_eq!(deadline(&watch), Time(700_000_000));
+        assert_eq!(watch.deadline(Liveness::NORMAL, RTO, SECOND * 60), now);
+        assert_eq!(watch.on_time(now, Liveness::NORMAL, RTO, SECOND * 60), Verdict::Ping);
+        assert!(watch.deadline(Liveness::NORMAL, RTO, SECOND * 60) > now);
+        watch.forgive(now, SECOND);
+        assert_eq!(watch.heard(), now, "nobody was heard in the future");
     }
 
     #[test] // S-32
@@ -200,7 +199,7 @@ mod tests {
         run(&mut watch, 5);
         assert!(matches!(watch.on_heard(Time(6_000_000_000)), State::Dead(_)));
 
-        watch.forgive(SECOND * 3);
+        watch.forgive(Time(9_000_000_000), SECOND * 3);
 
         assert_eq!(watch.deadline(Liveness::NORMAL, RTO, SECOND * 60), Time(10_000_000_000));
     }

@@ -29,13 +29,15 @@ impl Window {
 
     /// True if `pn` is neither taken nor too old to tell.
     pub fn check(&self, pn: u64) -> bool {
-        // planted: replay_unchecked (answers true at once)
+        if crate::planted::on("replay_unchecked") {
+            return true;
+        }
         let Some(seen) = &self.seen else { return true };
         if pn > self.largest {
             return true;
         }
-        // planted: replay_off_by_one (`>` for `>=`)
-        if self.largest - pn >= WINDOW {
+        let slip = u64::from(crate::planted::on("replay_off_by_one"));
+        if self.largest - pn >= WINDOW + slip {
             return false;
         }
         let (word, bit) = place(pn);

@@ -32,6 +32,8 @@ pub const OVERHEAD: usize = DataHeader::LEN + TAG_LEN;
 
 /// The address in use is asked this often whether it still works, when packets come from another.
 const STRAY_PING: Duration = Duration::from_millis(100);
+/// Nothing acknowledged for so long after such a PING: the address in use is not answered.
+const STRAY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A keyed association with one peer.
 pub struct Session<A> {
@@ -76,6 +78,8 @@ pub struct Session<A> {
     next: u64,
     probes: u32,
     stray_at: Time,
+    /// Since when the PINGs that strays caused are unanswered.
+    stray_since: Time,
     hs3: Option<Hs3Retry>,
     established: Time,
 }
@@ -153,6 +157,7 @@ impl<A: Aead> Session<A> {
             replay: Window::new(),
             next: 0,
             probes: 0,
+            stray_since: Time::NEVER,
             stray_at: now,
             hs3,
             established: now,
@@ -220,8 +225,10 @@ impl<A: Aead> Session<A> {
         if self.probes == 0 && now >= self.stray_at {
             self.ping = true;
             self.stray_at = now + STRAY_PING;
+            self.stray_since = self.stray_since.min(now);
         }
-        self.probes > 0
+        // After a pause of the peer the probe timeout may be many seconds: do not wait for it.
+        self.probes > 0 || now.since(self.stray_since) >= STRAY_PATIENCE
     }
 
     /// Starts a packet: the header's place is taken in `out`.
@@ -281,6 +288,7 @@ impl<A: Aead> Session<A> {
             return None;
         }
         self.probes = 0;
+        self.stray_since = Time::NEVER;
         self.settle(now, &outcome);
         Some(outcome.lost_packets)
     }

@@ -108,6 +108,68 @@ pub fn an_address_change_keeps_the_session() {
     }
 }
 
+/// Whoever is paused while it moves, its first packets answer old ones: round trips seem to last for
+/// seconds, and no probe times out for as long.
+pub fn an_endpoint_that_moved_while_paused_is_followed() {
+    let Pair { mut net, alice, bob, words, heard } = Pair::over(LinkModel::default());
+    for round in 1..=3 {
+        net.publish(words, "before");
+        net.run_for(secs(2));
+        net.world.pause(bob.0);
+        for _ in 0..100 {
+            net.publish(words, "meanwhile");
+            net.run_for(ms(20));
+        }
+        net.world.move_host(bob.0);
+        net.run_for(ms(20));
+        net.world.resume(bob.0);
+        for _ in 0..10 {
+            net.publish(words, "after");
+            net.run_for(ms(20));
+        }
+        expect_messages(&mut net, heard, round * 111, secs(5));
+    }
+    assert!(net.said(alice, is_peer_down).is_none());
+}
+
+/// Both ends of a session move at once: it dies, and a new one begins.
+pub fn two_that_move_at_once_find_each_other_again() {
+    let Pair { mut net, alice, bob, words, heard } = Pair::over(LinkModel::default());
+    net.publish(words, "before");
+    net.run_for(secs(60));
+    net.world.move_host(alice.0);
+    net.world.move_host(bob.0);
+    net.run_for(ms(10));
+    net.publish(words, "after");
+    expect_messages(&mut net, heard, 2, secs(12));
+}
+
+/// Each is told of the former life of the other and dials that: the answer is a stranger's.
+pub fn two_that_restarted_meet_though_each_dials_what_the_other_was() {
+    for seed in 0..6 {
+        let mut net = Net::seeded(seed);
+        let [a, b, c] = [net.endpoint("a"), net.endpoint("b"), net.endpoint("c")];
+        net.run_for(secs(2));
+        assert!(net.connected(a, b) && net.connected(a, c) && net.connected(b, c));
+        net.rule(move |flight| match (flight.packet(), flight.from, flight.to) {
+            // They do not hear each other's beacons: what the third says comes first.
+            (Some(PacketType::Realm), from, to) if from != c.0 && to != Some(c.0) => {
+                if flight.now < motet_proto::Time(8_000_000_000) {
+                    Verdict::Drop
+                } else {
+                    Verdict::Pass
+                }
+            }
+            _ => Verdict::Pass,
+        });
+        net.restart(a, false);
+        net.restart(b, false);
+        net.run_for(secs(13));
+
+        assert!(net.connected(a, b), "seed {seed}");
+    }
+}
+
 /// P30: beacons keep nobody alive.
 pub fn an_endpoint_without_a_way_for_data_is_dead_whatever_its_beacons_say() {
     let Pair { mut net, alice, bob, .. } = Pair::over(LinkModel::default());

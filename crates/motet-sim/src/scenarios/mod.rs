@@ -2,6 +2,7 @@
 //!
 //! They live here and not in the tests alone so that `motet-sim planted` can tell them too.
 
+pub mod bounds;
 pub mod flow;
 pub mod identity;
 pub mod meeting;
@@ -34,15 +35,25 @@ stories! {
     repair::a_very_large_message_survives_five_percent_loss,
     flow::a_lost_reopening_of_the_window_is_repeated,
     flow::back_pressure_never_closes_a_session,
+    flow::history_alone_blocks_nobody,
+    flow::only_the_slow_reader_is_dropped,
+    flow::a_reader_dropped_while_cut_off_is_told_later,
+    flow::who_was_dropped_may_ask_again,
+    flow::a_status_from_before_a_second_reading_is_not_believed,
     flow::a_slow_reader_is_told_what_it_missed,
     flow::a_late_reader_gets_the_history_it_asks_for,
     flow::a_writer_that_leaves_gets_its_last_words_out,
     flow::local_readers_get_everything,
+    flow::a_star_is_one_level,
+    flow::a_dead_reader_blocks_nobody,
     meeting::endpoints_meet_within_a_second_whoever_starts_first,
     meeting::lost_first_packets_delay_a_meeting_but_do_not_prevent_it,
     meeting::seven_dead_addresses_of_eight_do_not_hold_up_a_dial,
     meeting::a_one_way_cut_of_20_s_heals,
     meeting::an_address_change_keeps_the_session,
+    meeting::an_endpoint_that_moved_while_paused_is_followed,
+    meeting::two_that_move_at_once_find_each_other_again,
+    meeting::two_that_restarted_meet_though_each_dials_what_the_other_was,
     meeting::an_endpoint_without_a_way_for_data_is_dead_whatever_its_beacons_say,
     meeting::a_quiet_peer_stays_for_an_hour,
     meeting::loopback_needs_no_multicast,
@@ -54,6 +65,13 @@ stories! {
     identity::forged_packets_change_nothing_but_counters,
     identity::nothing_expires_because_clocks_differ,
     identity::another_realm_is_not_heard,
+    identity::a_repeated_datagram_is_taken_once,
+    identity::a_recorded_handshake_opens_nothing,
+    bounds::a_status_about_what_was_never_sent_is_refused,
+    bounds::a_number_beyond_the_window_is_not_kept,
+    bounds::a_gap_leaves_what_has_arrived,
+    bounds::a_message_that_comes_again_is_delivered_once,
+    bounds::a_packet_older_than_the_replay_window_is_not_taken,
 }
 
 /// A writer and a reader that know each other.

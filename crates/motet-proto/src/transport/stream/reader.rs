@@ -323,7 +323,7 @@ impl<P: Pieces> Reader<P> {
         next_seq: u64,
         answer: bool,
         end: bool,
-        _blocked: bool,
+        blocked: bool,
     ) {
         if !self.qos.reliable {
             self.end = end.then_some(next_seq).or(self.end);
@@ -352,6 +352,9 @@ impl<P: Pieces> Reader<P> {
             self.close_tail(at);
         }
         self.end = end.then_some(next_seq).or(self.end);
+        if blocked {
+            self.flow.limited(at.now);
+        }
         if answer {
             self.flow.urge(at.now);
         }
