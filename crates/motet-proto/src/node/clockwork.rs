@@ -49,15 +49,7 @@ impl<C: Crypto> Node<C> {
 
     /// Lets every deadline that is due at `now` happen.
     pub fn handle_timeout(&mut self, now: Time) {
-        if let Some(deadline) = self.poll_timeout() {
-            let late = now.since(deadline.at);
-            if late > LATE {
-                self.peers
-                    .iter_mut()
-                    .flatten()
-                    .for_each(|peer| peer.session.watch.forgive(now, late));
-            }
-        }
+        self.wake_up(now);
         if self.discovery.deadline().is_some_and(|at| at <= now) {
             self.discovery.on_timeout(now, &mut self.counters);
             self.run_discovery(now);
@@ -65,6 +57,22 @@ impl<C: Crypto> Node<C> {
         self.poll_dials(now);
         self.peers_timeout(now);
         self.publications_timeout(now);
+    }
+
+    /// To be called first with every input: if we slept over a deadline, others are not to blame
+    /// for the silence. A deadline from before the last input (zero is "at once") was not slept over.
+    pub(super) fn wake_up(&mut self, now: Time) {
+        let last = core::mem::replace(&mut self.awake, now);
+        if now.since(last) <= LATE {
+            return;
+        }
+        let Some(deadline) = self.poll_timeout().filter(|next| next.at > Time::ZERO) else {
+            return;
+        };
+        let late = now.since(deadline.at.max(last));
+        if late > LATE {
+            self.peers.iter_mut().flatten().for_each(|peer| peer.session.watch.forgive(now, late));
+        }
     }
 
     fn peers_timeout(&mut self, now: Time) {

@@ -107,6 +107,8 @@ pub struct Node<C: Crypto> {
     /// Lives of peers that another took the place of, and when.
     replaced: VecDeque<(EndpointKey, Time)>,
     leaving: bool,
+    /// When the last input came.
+    awake: Time,
     /// A writer dropped a stream of ours since we last asked anew.
     evicted: bool,
 }
@@ -191,6 +193,7 @@ impl<C: Crypto> Node<C> {
             doubled: Doubled { born: now, told: None },
             replaced: VecDeque::new(),
             leaving: false,
+            awake: now,
             evicted: false,
         })
     }

@@ -30,6 +30,7 @@ pub(super) mod close {
 impl<C: Crypto> Node<C> {
     /// Takes one datagram. Whatever a peer sends, this neither fails nor panics.
     pub fn handle_datagram(&mut self, now: Time, meta: RecvMeta, mut packet: BytesMut) {
+        self.wake_up(now);
         self.counters.datagrams_received += 1;
         self.counters.bytes_received += packet.len() as u64;
         let Ok(kind) = packet_type(&packet) else {
@@ -51,6 +52,7 @@ impl<C: Crypto> Node<C> {
 
     /// Takes what the host noticed.
     pub fn handle_host(&mut self, now: Time, event: HostEvent) {
+        self.wake_up(now);
         match event {
             HostEvent::Interfaces(list) => {
                 let mtu = list.iter().filter(|i| !i.loopback).map(|i| i.mtu).min();
