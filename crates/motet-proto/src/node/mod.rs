@@ -8,22 +8,34 @@
 //! | file | wires |
 //! |---|---|
 //! | [`receive`](self) | datagrams → realm, handshake, session → frames → streams |
-//! | `shake` | handshakes → sessions → peers |
+//! | `shake` | HS1, HS2, HS3 → agreed keys |
+//! | `shelter` | COOKIE, VNEG, RESET: load, versions, lost state |
+//! | `sessions` | agreed keys → sessions → peers |
 //! | `control` | control records → interest, offers, answers |
+//! | `offers` | publications ⇄ the readers that want them |
+//! | `readers` | what readers lack → how long the log keeps it |
+//! | `announce` | discovery's wishes → beacons, dials, probes |
+//! | `partings` | peers that fall silent or leave |
 //! | `deliver` | streams → subscriptions |
 //! | `transmit` | streams, feedback → packets |
 //! | `clockwork` | deadlines → all of them |
 //! | `verbs` | the application → publications, subscriptions |
 
+mod announce;
 mod clockwork;
 mod control;
 mod deliver;
 mod local;
+mod offers;
+mod partings;
 mod peer;
 mod pieces;
+mod readers;
 mod realm;
 mod receive;
+mod sessions;
 mod shake;
+mod shelter;
 mod transmit;
 mod verbs;
 mod views;
