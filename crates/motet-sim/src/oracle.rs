@@ -320,6 +320,8 @@ fn behind(stream: &StreamKey, reading: &Reading, written: &Written) -> Option<St
     };
     match place.next {
         Some(next) if next == published + 1 => None,
+        // That reading ended; it is on the stream again, and nothing has come since.
+        Some(_) if place.may_restart && !joined && !retained => None,
         Some(next) => Some(format!("{topic}: at #{next} of {published}")),
         None if place.before > 0 => None, // all of it was reported missing
         None => Some(format!("{topic}: nothing of {published} messages")),

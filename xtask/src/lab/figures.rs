@@ -38,7 +38,7 @@ impl Figures {
     }
 
     fn plain(&self, broken: Option<&str>) -> String {
-        let verdict = broken.map_or("ok".into(), |reason| format!("BROKEN ({reason})"));
+        let verdict = broken.map_or_else(|| "ok".into(), |reason| format!("BROKEN ({reason})"));
         let figures = self.each.iter().map(|(name, value)| format!(" {name}={value}"));
         format!("{}: {verdict}{}", self.scenario, figures.collect::<String>())
     }

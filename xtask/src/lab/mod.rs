@@ -2,6 +2,7 @@
 //!
 //! Needs root and `ip`; faults are made with `iptables`. Everything happens in namespaces of this
 //! run, which a janitor process removes however the run ends.
+#![allow(clippy::disallowed_methods, reason = "real processes and packets, in real time")]
 
 mod discovery;
 mod figures;
@@ -88,7 +89,8 @@ fn program(repo: &Repo) -> Result<PathBuf, String> {
         return Ok(path.into());
     }
     repo.cargo(&["build", "--quiet", "--release", "--package", "motet-example-lab"])?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(repo.path("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo.path("target"), PathBuf::from);
     Ok(target.join("release/motet-lab"))
 }
 

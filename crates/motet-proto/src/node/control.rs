@@ -163,7 +163,7 @@ impl<C: Crypto> Node<C> {
             }
             Record::Reject { stream, reason, interest_version, detail } => {
                 let Ok(stream) = StreamId::try_from(stream) else { return };
-                self.on_reject(at, stream, reason, interest_version, &detail);
+                self.on_reject(now, at, stream, reason, interest_version, &detail);
             }
             Record::CloseStream { stream, code } => self.on_close_stream(now, at, stream, code),
             Record::RejectMsg { stream, seq, limit } => {
@@ -180,8 +180,14 @@ impl<C: Crypto> Node<C> {
             Record::Interest(interest) => {
                 let Some(peer) = self.peer(at) else { return };
                 let before = peer.interest.version();
-                // A new version of the same set asks anew for what it was dropped from.
-                if peer.interest.apply(&interest).is_ok() && peer.interest.version() > before {
+                let fits = peer.interest.apply(&interest).is_ok();
+                let newer = peer.interest.version() > before;
+                if !fits {
+                    // On a stream without holes a delta always fits: this peer makes things up.
+                    let code = super::receive::close::FRAME_ERROR;
+                    self.close_peer(now, at, code, DownReason::Protocol);
+                } else if newer {
+                    // A new version of the same set asks anew for what it was dropped from.
                     self.on_interest_of(now, at);
                 }
             }
@@ -375,6 +381,7 @@ impl<C: Crypto> Node<C> {
             reader: Reader::new(start, qos),
             subs: Vec::new(),
             starts: Default::default(),
+            fresh: Default::default(),
             history_below: 0,
             qos,
             first_avail: open.first_avail,
@@ -386,6 +393,10 @@ impl<C: Crypto> Node<C> {
             stalled: false,
             suspended: false,
         });
+        if !resumed {
+            let later = subs.iter().filter_map(|id| Some((*id, wish(id)?)));
+            incoming.starts.extend(later.filter(|(_, wanted)| *wanted > start));
+        }
         incoming.suspended = false;
         incoming.first_avail = open.first_avail;
         incoming.lag.origin(now, open.t_us, open.wall_us);
@@ -416,6 +427,9 @@ impl<C: Crypto> Node<C> {
         let Some(publication) = self.publications.get(&stream) else { return };
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let Some(out) = peer.outs.get_mut(&stream) else { return };
+        if matches!(out.state, OutState::Rejected { .. }) {
+            return; // it was refused or evicted meanwhile
+        }
         let start = start.min(publication.log.next());
         out.cursor.restart(&publication.log, start, window.min(1 << 30));
         out.behind = start < publication.log.first();
@@ -434,6 +448,7 @@ impl<C: Crypto> Node<C> {
 
     fn on_reject(
         &mut self,
+        now: Time,
         at: usize,
         stream: StreamId,
         reason: RejectReason,
@@ -455,12 +470,15 @@ impl<C: Crypto> Node<C> {
                 peer: peer.key,
             });
         }
+        self.on_acked(now, stream);
     }
 
     fn on_close_stream(&mut self, now: Time, at: usize, stream: StreamId, code: u64) {
         if code < stream_end::UNSUBSCRIBED {
             let evicted = code == stream_end::EVICTED;
             let Some(writer) = self.peer(at).map(|peer| peer.key) else { return };
+            self.drain(now, at, stream);
+            self.cut_off(at, stream);
             if let Some(incoming) = self.drop_incoming(at, stream) {
                 self.evicted |= evicted;
                 let state = if evicted { WriterState::Evicted } else { WriterState::Left };
@@ -533,7 +551,7 @@ impl<C: Crypto> Node<C> {
             publication.flushed = true;
             self.events.push_back(Event::Flushed(publication.id));
         }
-        if publication.closing.is_some() && unacked == 0 {
+        if publication.closing.is_some() && acked >= publication.log.next() {
             self.free_publication(now, stream);
         }
     }
@@ -599,7 +617,11 @@ impl<C: Crypto> Node<C> {
                 .get(**at)
                 .and_then(Option::as_ref)
                 .and_then(|p| p.outs.get(&stream))
-                .is_some_and(|out| out.state == OutState::Active && out.cursor.acked() == slowest)
+                .is_some_and(|out| match out.state {
+                    OutState::Active => out.cursor.acked() == slowest,
+                    OutState::Offered => out.offered == slowest,
+                    OutState::Suspended | OutState::Rejected { .. } => false,
+                })
         };
         if let Some(at) = publication.readers.iter().find(holds).copied() {
             self.say(now, at, &Record::CloseStream { stream, code: stream_end::EVICTED });

@@ -23,6 +23,9 @@ pub(super) mod stream_end {
     pub(in crate::node) const BROKEN: u64 = 18;
 }
 
+/// Messages of an ended stream that are named as missing, one by one.
+const CUT_OFF_MAX: u64 = 65_536;
+
 pub(super) fn budget<'a>(pool: &'a mut Pool, share: &'a mut Share) -> Budget<'a> {
     Budget { pool, share }
 }
@@ -52,17 +55,20 @@ impl<C: Crypto> Node<C> {
         sub.stalled = false;
         let feeds = core::mem::take(&mut sub.feeds);
         for (at, stream) in &feeds {
-            let stalled = self
-                .peer(*at)
-                .and_then(|peer| peer.ins.get_mut(stream))
-                .is_some_and(|incoming| core::mem::take(&mut incoming.stalled));
-            if stalled {
+            // All of them: a window that was told as closed must be told as open, too.
+            if let Some(incoming) = self.peer(*at).and_then(|peer| peer.ins.get_mut(stream)) {
+                incoming.stalled = false;
                 self.drain(now, *at, *stream);
                 self.finish_input(now, *at);
             }
         }
+        let peers = &self.peers;
+        let open = |(at, stream): &(usize, StreamId)| {
+            let peer = peers.get(*at).and_then(Option::as_ref);
+            peer.is_some_and(|peer| peer.ins.contains_key(stream))
+        };
         if let Some(sub) = self.subscriptions.get_mut(&id) {
-            sub.feeds = feeds;
+            sub.feeds = feeds.into_iter().filter(open).collect();
         }
         self.feed_local(now, id);
     }
@@ -116,12 +122,12 @@ impl<C: Crypto> Node<C> {
         let (seq, t_us, body) = match item {
             Item::Message { seq, t_us, body } => (seq, t_us, body),
             Item::Missed { from, n, reason } => {
-                incoming.missed += n;
-                self.counters.messages_missed += n;
+                incoming.missed = incoming.missed.saturating_add(n);
+                self.counters.messages_missed = self.counters.messages_missed.saturating_add(n);
                 let end = from + n;
                 for id in &incoming.subs {
                     let mut start = incoming.start_of(*id);
-                    if from <= start && start < end {
+                    if from <= start && start < end && incoming.fresh.contains(id) {
                         // It has had nothing yet: history that is gone is nobody's loss.
                         start = start.max(incoming.history_below.min(end));
                         incoming.starts.insert(*id, start);
@@ -159,7 +165,7 @@ impl<C: Crypto> Node<C> {
             body,
             payload_at,
         };
-        let mut lagging = false;
+        let mut lagging = Vec::new();
         if !incoming.starts.is_empty() && incoming.starts.values().all(|start| *start <= seq) {
             incoming.starts.clear();
         }
@@ -169,6 +175,9 @@ impl<C: Crypto> Node<C> {
             if seq < incoming.start_of(*id) {
                 continue;
             }
+            if !incoming.fresh.is_empty() {
+                incoming.fresh.remove(id);
+            }
             let Some(sub) = self.subscriptions.get_mut(id) else { continue };
             // The last one takes it: nearly always there is one.
             let mine = if Some(id) == last { received.take() } else { received.clone() };
@@ -176,7 +185,7 @@ impl<C: Crypto> Node<C> {
             if sub.qos.abort_after.is_some_and(|limit| lag.behind > limit) {
                 sub.queue.push_missed(writer, mine.topic, 1, MissedReason::Lagging);
                 self.counters.messages_missed += 1;
-                lagging = true;
+                lagging.push(*id);
             } else if let Pushed::Refused(mine) = sub.queue.push(mine) {
                 // `has_room` looked before: only a message larger than the whole queue gets here.
                 sub.queue.push_missed(writer, mine.topic, 1, MissedReason::QueueFull);
@@ -186,8 +195,8 @@ impl<C: Crypto> Node<C> {
             }
             notify(sub, *id, &mut self.events);
         }
-        if lagging {
-            self.abort_lagging(now, at, stream);
+        if !lagging.is_empty() {
+            self.abort_lagging(now, at, stream, &lagging);
         }
     }
 
@@ -212,19 +221,14 @@ impl<C: Crypto> Node<C> {
 
     /// Subscriptions with an abort threshold leave a stream that they cannot keep up with; the
     /// others read on.
-    fn abort_lagging(&mut self, now: Time, at: usize, stream: StreamId) {
+    fn abort_lagging(&mut self, now: Time, at: usize, stream: StreamId, lagging: &[SubId]) {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let writer = peer.key;
         let Some(incoming) = peer.ins.get_mut(&stream) else { return };
         let topic = incoming.topic.arc();
-        let subs = &self.subscriptions;
-        let (stay, leave): (Vec<SubId>, Vec<SubId>) = incoming
-            .subs
-            .iter()
-            .partition(|id| subs.get(id).is_none_or(|sub| sub.qos.abort_after.is_none()));
-        incoming.subs = stay;
+        incoming.subs.retain(|id| !lagging.contains(id));
         let empty = incoming.subs.is_empty();
-        for subscription in leave {
+        for subscription in lagging.iter().copied() {
             let state = WriterState::TooSlow;
             let topic = topic.clone();
             self.events.push_back(Event::Writer { subscription, writer, topic, state });
@@ -232,6 +236,15 @@ impl<C: Crypto> Node<C> {
         if empty {
             self.say(now, at, &Record::CloseStream { stream, code: stream_end::LAGGING });
             self.drop_incoming(at, stream);
+        }
+    }
+
+    /// A stream ends before all that is known of it has come: what is missing is said.
+    pub(super) fn cut_off(&mut self, at: usize, stream: StreamId) {
+        let Some(incoming) = self.peer(at).and_then(|peer| peer.ins.get(&stream)) else { return };
+        let (from, high) = (incoming.reader.next(), incoming.reader.high());
+        for seq in from..high.min(from + CUT_OFF_MAX) {
+            self.missed(at, stream, seq, MissedReason::Cancelled);
         }
     }
 
@@ -275,7 +288,7 @@ impl<C: Crypto> Node<C> {
             if local.next < publication.log.first() {
                 let n = publication.log.first() - local.next;
                 sub.queue.push_missed(self.key, topic.clone(), n, MissedReason::Evicted);
-                self.counters.messages_missed += n;
+                self.counters.messages_missed = self.counters.messages_missed.saturating_add(n);
                 local.next = publication.log.first();
                 notify(sub, local.sub, &mut self.events);
             }

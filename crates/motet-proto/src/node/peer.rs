@@ -11,7 +11,7 @@ use crate::transport::stream::cursor::Cursor;
 use crate::transport::stream::log::Log;
 use crate::transport::stream::reader::{ReadQos, Reader};
 use crate::transport::stream::{Order, Share};
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use motet_wire::control::RejectReason;
@@ -167,6 +167,8 @@ pub(super) struct Incoming {
     pub(super) subs: Vec<SubId>,
     /// Where subscriptions start that came when the stream was open already.
     pub(super) starts: BTreeMap<SubId, u64>,
+    /// Those of them that have had nothing yet.
+    pub(super) fresh: BTreeSet<SubId>,
     /// History below this was asked for again: what is gone of it is nobody's loss.
     pub(super) history_below: u64,
     pub(super) qos: ReadQos,

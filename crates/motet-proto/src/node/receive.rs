@@ -141,15 +141,6 @@ impl<C: Crypto> Node<C> {
                         counters,
                     );
                 }
-                Ok(Realm::Interest(interest)) => {
-                    if let Some((at, peer)) = self.peer_by_id(from.id)
-                        && peer.key == from
-                        && peer.interest.version() > 0
-                        && peer.interest.apply(&interest) == Ok(true)
-                    {
-                        self.on_interest_of(now, at);
-                    }
-                }
                 Ok(_) => {}
                 Err(_) => self.counters.malformed_records += 1,
             }

@@ -21,6 +21,8 @@ use motet_wire::codec::Reader as Bytes;
 use motet_wire::handshake::{Hs1, Hs2, Hs3, Params};
 use motet_wire::packet::{Cookie, RealmHeader, Reset, TAG_LEN, Vneg};
 
+/// Answers that prove nothing before a handshake is given up.
+const FAILURES_MAX: u32 = 8;
 /// Versions this build speaks, as a bitmap: version 1.
 const VERSIONS: u16 = 1 << 1;
 /// Handshakes completed within this time of each other were begun without knowing of each other.
@@ -184,7 +186,9 @@ impl<C: Crypto> Node<C> {
             }
         }
         // S-6: both dial; the larger id's HS1 wins.
-        if self.key.id > hs1.id && self.dials.values().any(|dial| dial.id == Some(hs1.id)) {
+        // But ours may go where it is no more: only a dial to where it speaks from can win.
+        let crossed = |dial: &Dial<_>| dial.id == Some(hs1.id) && dial.addrs().contains(&meta.src);
+        if self.key.id > hs1.id && self.dials.values().any(crossed) {
             return;
         }
         if self.load.on_hs1(now, meta.src.ip(), self.half_open.len())
@@ -194,7 +198,9 @@ impl<C: Crypto> Node<C> {
             self.send_cookie(now, meta, &hs1);
             return;
         }
-        if self.half_open.len() >= HALF_OPEN_MAX || self.peers_held() >= self.cfg.sessions_max {
+        if self.half_open.len() >= HALF_OPEN_MAX
+            || (self.peers_held() >= self.cfg.sessions_max && !self.by_id.contains_key(&hs1.id))
+        {
             self.counters.handshakes_limited += 1;
             return;
         }
@@ -272,6 +278,7 @@ impl<C: Crypto> Node<C> {
             noise,
             since: now,
             early: Vec::new(),
+            failures: 0,
         };
         self.half_open.insert(index, half);
         self.push(Packet { via: Via::Unicast, dst: meta.src, src: meta.dst, bytes });
@@ -314,9 +321,16 @@ impl<C: Crypto> Node<C> {
             return;
         };
         let mut payload = Vec::new();
-        let Some((params, key)) = self.read_hs2(&mut dial, &hs2, &mut payload) else {
-            self.counters.handshakes_failed += 1; // a broken Noise state cannot go on
-            self.discovery.on_dial_failed(now, dial.id, &dial.addrs(), &mut self.counters);
+        let read = self.read_hs2(&mut dial, &hs2, &mut payload);
+        let Some((params, key)) = read else {
+            // Anybody can write this packet: the true answer may still come.
+            self.counters.handshakes_failed += 1;
+            dial.failures += 1;
+            if dial.failures < FAILURES_MAX {
+                self.dials.insert(dial.index, dial);
+            } else {
+                self.discovery.on_dial_failed(now, dial.id, &dial.addrs(), &mut self.counters);
+            }
             return;
         };
         if dial.id.is_some_and(|wanted| wanted != key.id) {
@@ -407,7 +421,10 @@ impl<C: Crypto> Node<C> {
         let Some(half) = self.half_open.get_mut(&hs3.responder) else {
             // A copy of an HS3 that we have: our answer was lost, so answer again.
             if let Some(at) = self.by_index.get(&hs3.responder).copied() {
-                if let Some(peer) = self.peer(at) {
+                if let Some(peer) = self.peer(at)
+                    && !peer.session.initiator
+                    && now.since(peer.session.established()) < HALF_OPEN_FOR
+                {
                     peer.session.ping = true;
                 }
                 self.wake(at);
@@ -419,7 +436,10 @@ impl<C: Crypto> Node<C> {
         let mut payload = Vec::new();
         if !half.noise.read(hs3.message, &mut payload) {
             self.counters.handshakes_failed += 1;
-            self.half_open.remove(&hs3.responder);
+            half.failures += 1;
+            if half.failures >= FAILURES_MAX {
+                self.half_open.remove(&hs3.responder);
+            }
             return;
         }
         let Some(mut half) = self.half_open.remove(&hs3.responder) else { return };
@@ -470,7 +490,13 @@ impl<C: Crypto> Node<C> {
     /// DATA for a session whose HS3 has not come yet.
     pub(super) fn hold_early(&mut self, index: u32, meta: RecvMeta, packet: BytesMut) {
         match self.half_open.get_mut(&index) {
-            Some(half) if half.early.len() < EARLY_MAX => half.early.push((meta, packet)),
+            Some(half)
+                if half.early.len() < EARLY_MAX
+                    && half.addr == meta.src
+                    && packet.len() <= Hs1::PADDED_LEN + 300 =>
+            {
+                half.early.push((meta, packet));
+            }
             Some(_) => {}
             None => self.counters.unknown_session += 1,
         }
@@ -729,9 +755,9 @@ impl<C: Crypto> Node<C> {
         if self.resets.0 != second {
             self.resets = (second, 0);
         }
-        let known = self.discovery.knows_address(meta.src.ip());
-        let rejected = self.rejected.iter().any(|(local, _)| *local == index);
-        if len < 48 || self.resets.1 >= 10 || !known || rejected {
+        let ours = self.dials.contains_key(&index)
+            || self.rejected.iter().any(|(local, _)| *local == index);
+        if len < 48 || self.resets.1 >= 10 || ours || !self.discovery.knows_address(meta.src.ip()) {
             return;
         }
         self.resets.1 += 1;

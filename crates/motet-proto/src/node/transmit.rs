@@ -376,10 +376,12 @@ impl<C: Crypto> Desk<'_, C> {
                 break;
             };
             encode_piece(stream, log, piece, out);
-            if let Piece::Gap { count, reason, .. } = piece {
-                self.counters.messages_dropped += count;
-                if reason == GapReason::Evicted {
-                    lagging(self.events, PubId(stream), reader, count);
+            if let Piece::Gap { from, count, reason } = piece {
+                let lost = cursor.told_gone(from, count);
+                self.counters.messages_dropped =
+                    self.counters.messages_dropped.saturating_add(lost);
+                if reason == GapReason::Evicted && lost > 0 {
+                    lagging(self.events, PubId(stream), reader, lost);
                 }
             }
         }
@@ -396,7 +398,7 @@ fn lagging(events: &mut VecDeque<Event>, to: PubId, who: EndpointKey, count: u64
     if let Some(Event::ReaderLagging { publication, reader, missed }) = events.back_mut()
         && (*publication, *reader) == (to, who)
     {
-        *missed += count;
+        *missed = missed.saturating_add(count);
         return;
     }
     events.push_back(Event::ReaderLagging { publication: to, reader: who, missed: count });

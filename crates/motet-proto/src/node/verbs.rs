@@ -479,6 +479,7 @@ impl<C: Crypto> Node<C> {
                     *from = (*from).max(next);
                 }
                 incoming.starts.insert(id, start);
+                incoming.fresh.insert(id);
                 incoming.subs.push(id);
                 sub.feeds.push((at, *stream));
                 if start < next && !incoming.suspended {

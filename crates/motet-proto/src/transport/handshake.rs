@@ -46,6 +46,8 @@ pub struct Dial<H> {
     pub noise: H,
     /// A cookie was asked for and given.
     pub cookie: bool,
+    /// Answers that proved nothing.
+    pub failures: u32,
     targets: Vec<Target>,
 }
 
@@ -72,7 +74,7 @@ impl<H> Dial<H> {
             at: now + STAGGER * u32::try_from(i).unwrap_or(u32::MAX),
         };
         let targets = addrs.iter().take(8).enumerate().map(target).collect();
-        Self { id, index, hs1, suite, noise, cookie: false, targets }
+        Self { id, index, hs1, suite, noise, cookie: false, failures: 0, targets }
     }
 
     /// Where it goes.
@@ -145,6 +147,8 @@ pub struct HalfOpen<H> {
     pub since: Time,
     /// DATA that overtook HS3.
     pub early: Vec<(RecvMeta, BytesMut)>,
+    /// Third messages that proved nothing.
+    pub failures: u32,
 }
 
 /// Handshake packets counted by time, to know when cookies are due (S-7).

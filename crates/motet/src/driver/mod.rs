@@ -156,7 +156,6 @@ impl Driver {
         if ready.timer {
             core.timer.drain();
         }
-        core.expire(ready.timer);
         let now = core.clock.now();
         let behind = self.receiver.take_behind();
         if ready.unicast || behind {
@@ -168,6 +167,8 @@ impl Driver {
             }
         }
         self.receiver.release_late(core, now);
+        // After the datagrams: an answer that waited in the socket is heard before its timer rings.
+        core.expire(ready.timer);
         if ready.watch && self.watch.as_ref().is_some_and(|watch| watch.get_ref().drain()) {
             // Changes come in bursts.
             self.look = self.look.min(now + DEBOUNCE);

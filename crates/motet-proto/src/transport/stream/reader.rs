@@ -41,6 +41,8 @@ const REORDER: (Duration, Duration) = (Duration::from_micros(200), Duration::fro
 const RETRY: (Duration, Duration) = (Duration::from_millis(2), Duration::from_secs(1));
 /// Half-complete messages of a best-effort stream.
 const BEST_EFFORT_PARTIALS: usize = 4;
+/// A GAP names no more messages than this: nobody has ever written so many.
+const GAP_MAX: u64 = 1 << 48;
 /// What a partial message counts beside its bytes.
 const PARTIAL_COST: u64 = 256;
 
@@ -374,7 +376,7 @@ impl<P: Pieces> Reader<P> {
             return;
         }
         let full = self.skips.len() >= GAPS_MAX || self.out.len() >= GAPS_MAX;
-        if from - self.next >= WINDOW_MSGS || full || !self.room_for(from, to) {
+        if from - self.next >= WINDOW_MSGS || count > GAP_MAX || full || !self.room_for(from, to) {
             self.counts.overruns += 1;
             return;
         }
