@@ -137,8 +137,7 @@ impl Scene {
         }
         let is_hs2 = |bytes: &[u8]| packet_type(bytes) == Ok(PacketType::Hs2);
         let all = sent.iter().chain(&self.host.sent);
-        let Some(hs2) = all.map(|sent| &sent.bytes).filter(|it| is_hs2(it)).next_back().cloned()
-        else {
+        let Some(hs2) = all.map(|sent| &sent.bytes).rfind(|it| is_hs2(it)).cloned() else {
             return;
         };
         if let Some(hs3) = self.rogue.hs3(&hs2, tweak) {

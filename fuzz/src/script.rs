@@ -15,8 +15,9 @@ use crate::tape::Tape;
 const STEPS: usize = 120;
 /// Time a script may let pass, ms.
 const TIME_MS: u64 = 20_000;
-/// After all is healed, ms.
-const QUIET_MS: u64 = 10_000;
+/// After all is healed, ms: twice a death of silence and a dial that fails, since whoever dials an
+/// address that is gone does not answer a smaller id meanwhile (S-6).
+const QUIET_MS: u64 = 25_000;
 /// Bytes that are published in all.
 const BYTES_MAX: usize = 400_000;
 
