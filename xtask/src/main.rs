@@ -4,6 +4,7 @@
 mod ci;
 mod deny;
 mod fuzz;
+mod lab;
 mod lines;
 mod no_std;
 mod planted;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         ["lines", rest @ ..] => lines::run(&repo, rest),
         ["planted", rest @ ..] => planted::run(&repo, rest),
         ["fuzz", rest @ ..] => fuzz::run(&repo, rest),
+        ["lab", rest @ ..] => lab::run(&repo, rest),
         _ => Err(USAGE.into()),
     };
     match outcome {
@@ -62,4 +64,6 @@ usage: cargo xtask COMMAND
   lines [--require ID,ID]            acceptance line -> test, for docs/acceptance.md
   planted [NAME] [--max-seeds N]     is every planted bug found?
   fuzz replay                        run every file of the fuzz corpora once
-  fuzz run TARGET [--minutes N]      search for new inputs with libfuzzer";
+  fuzz run TARGET [--minutes N]      search for new inputs with libfuzzer
+  lab [SCENARIO..] [--quick] [-o json]
+                                     real packets between network namespaces (root)";

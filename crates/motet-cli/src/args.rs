@@ -25,7 +25,14 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// Realm to be in; made at first use
-    #[arg(long, global = true, value_name = "R", env = "MOTET_REALM", default_value = "default", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "R",
+        env = "MOTET_REALM",
+        default_value = "default",
+        hide_env = true
+    )]
     pub(crate) realm: String,
 
     /// Name of this endpoint; if another live endpoint has it, the command ends with 4
@@ -33,11 +40,25 @@ pub(crate) struct Global {
     pub(crate) name: Option<String>,
 
     /// Interfaces to use, as globs; with ! in front, not to use
-    #[arg(long, global = true, value_name = "GLOB", env = "MOTET_INTERFACE", value_delimiter = ',', hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "GLOB",
+        env = "MOTET_INTERFACE",
+        value_delimiter = ',',
+        hide_env = true
+    )]
     pub(crate) interface: Vec<String>,
 
     /// Peer to try by address, where multicast does not reach: HOST or HOST:PORT
-    #[arg(long, global = true, value_name = "EP", env = "MOTET_PEER", value_delimiter = ',', hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "EP",
+        env = "MOTET_PEER",
+        value_delimiter = ',',
+        hide_env = true
+    )]
     pub(crate) peer: Vec<String>,
 
     /// Port or address to listen on, instead of the first free one of 37321-37384
@@ -45,15 +66,35 @@ pub(crate) struct Global {
     pub(crate) listen: Option<String>,
 
     /// Address to tell others instead of those of the interfaces
-    #[arg(long, global = true, value_name = "ADDR", env = "MOTET_ADVERTISE", value_delimiter = ',', hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDR",
+        env = "MOTET_ADVERTISE",
+        value_delimiter = ',',
+        hide_env = true
+    )]
     pub(crate) advertise: Vec<std::net::IpAddr>,
 
     /// Group that discovery uses, or off
-    #[arg(long, global = true, value_name = "ADDR:PORT|off", env = "MOTET_MULTICAST", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "ADDR:PORT|off",
+        env = "MOTET_MULTICAST",
+        hide_env = true
+    )]
     pub(crate) multicast: Option<String>,
 
     /// How far to reach
-    #[arg(long, global = true, value_enum, env = "MOTET_SCOPE", default_value = "lan", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "MOTET_SCOPE",
+        default_value = "lan",
+        hide_env = true
+    )]
     pub(crate) scope: Scope,
 
     /// File of this endpoint's key; without it the key is fresh at every start
@@ -61,7 +102,14 @@ pub(crate) struct Global {
     pub(crate) key: Option<PathBuf>,
 
     /// When silent peers are given up: fast (1 s), normal (5 s), lazy (30 s), or RATExN as 500msx3
-    #[arg(long, global = true, value_name = "PROFILE", env = "MOTET_LIVENESS", default_value = "normal", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PROFILE",
+        env = "MOTET_LIVENESS",
+        default_value = "normal",
+        hide_env = true
+    )]
     pub(crate) liveness: String,
 
     /// How long to wait for others
@@ -69,7 +117,15 @@ pub(crate) struct Global {
     pub(crate) timeout: Duration,
 
     /// Form of the output
-    #[arg(short, long, global = true, value_enum, env = "MOTET_OUTPUT", default_value = "text", hide_env = true)]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        env = "MOTET_OUTPUT",
+        default_value = "text",
+        hide_env = true
+    )]
     pub(crate) output: Format,
 
     /// No remarks on stderr, only errors
@@ -77,11 +133,25 @@ pub(crate) struct Global {
     pub(crate) quiet: bool,
 
     /// What to tell on stderr about the endpoint itself
-    #[arg(long, global = true, value_enum, env = "MOTET_LOG", default_value = "warn", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "MOTET_LOG",
+        default_value = "warn",
+        hide_env = true
+    )]
     pub(crate) log: Log,
 
     /// Colours
-    #[arg(long, global = true, value_enum, env = "MOTET_COLOR", default_value = "auto", hide_env = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "MOTET_COLOR",
+        default_value = "auto",
+        hide_env = true
+    )]
     pub(crate) color: Color,
 
     /// Faults between socket and core, to try things out: loss=5%,dup=1%,reorder=2%,corrupt=0.1%,seed=7

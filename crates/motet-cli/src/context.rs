@@ -53,14 +53,6 @@ impl Context {
                  choose another --name, or end that one"
             )));
         };
-        // On one host a holder may have answered before anybody listened to events.
-        let own = snapshot.endpoint.incarnation;
-        if let Some(name) = &name {
-            let older = snapshot.peers.iter().find(|peer| {
-                peer.name == *name && peer.state != "dead" && peer.incarnation < own
-            });
-            older.inspect(|older| hold(name, &older.id));
-        }
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
                 if let (Event::NameConflict { newcomer: true, other, .. }, Some(name)) =
@@ -167,7 +159,10 @@ impl Context {
 fn liveness(text: &str) -> Result<Liveness, Failure> {
     let own = || {
         let (rate, multiplier) = text.split_once('x')?;
-        Some(Liveness { rate: quantity::duration(rate).ok()?, multiplier: multiplier.parse().ok()? })
+        Some(Liveness {
+            rate: quantity::duration(rate).ok()?,
+            multiplier: multiplier.parse().ok()?,
+        })
     };
     match text {
         "fast" => Ok(Liveness::FAST),
@@ -188,7 +183,8 @@ fn listen_addr(text: &str, scope: Scope) -> Result<SocketAddr, Failure> {
         Scope::Host => Ipv4Addr::LOCALHOST,
         Scope::Lan => Ipv4Addr::UNSPECIFIED,
     };
-    let port = bare.trim_start_matches(':').parse::<u16>().map(|port| (IpAddr::V4(all), port).into());
+    let port =
+        bare.trim_start_matches(':').parse::<u16>().map(|port| (IpAddr::V4(all), port).into());
     port.or_else(|_| bare.parse::<SocketAddr>())
         .or_else(|_| bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)))
         .map_err(|_| {
@@ -215,10 +211,9 @@ fn tell(event: &Event, log: Log) {
             "warning: {topic}: reader {} is too slow and misses {missed} messages",
             reader.id
         ),
-        Event::Refused { topic, reader, limit } => format!(
-            "warning: {topic}: reader {} takes messages of up to {limit} bytes",
-            reader.id
-        ),
+        Event::Refused { topic, reader, limit } => {
+            format!("warning: {topic}: reader {} takes messages of up to {limit} bytes", reader.id)
+        }
         Event::PeerUp { key, name } => format!("info: {name} ({}) is here", key.id),
         Event::PeerDown { name, reason, silent, .. } => {
             format!("info: {name} is gone: {reason:?}, silent for {:.1} s", silent.as_secs_f64())

@@ -92,7 +92,9 @@ pub(crate) fn of_arguments(error: &clap::Error) -> ExitCode {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         what = "a verb is missing".to_owned();
     }
-    for kind in [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue] {
+    for kind in
+        [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue]
+    {
         match error.get(kind) {
             Some(ContextValue::String(near)) => what.push_str(&format!("; did you mean {near}?")),
             Some(ContextValue::Strings(near)) if !near.is_empty() => {
@@ -101,14 +103,17 @@ pub(crate) fn of_arguments(error: &clap::Error) -> ExitCode {
             _ => {}
         }
     }
-    Failure::new(Exit::Usage, "M0002", format!("{what}; see: {} --help", verb_of(&rendered))).report()
+    Failure::new(Exit::Usage, "M0002", format!("{what}; see: {} --help", verb_of(&rendered)))
+        .report()
 }
 
 /// `motet topic` out of clap's `Usage: motet topic [OPTIONS] …`.
 fn verb_of(rendered: &str) -> String {
     let usage = rendered.lines().find_map(|line| line.trim().strip_prefix("Usage: "));
     let words = usage.unwrap_or("motet").split(' ');
-    let verb = |word: &&str| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
+    let verb = |word: &&str| {
+        word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-')
+    };
     words.take_while(verb).collect::<Vec<_>>().join(" ")
 }
 
@@ -126,7 +131,9 @@ impl From<OpenError> for Failure {
                 "M0106",
                 format!("{error}; give one of 224.0.0.0/4, or --multicast off"),
             ),
-            OpenError::Config(_) => Self::new(Exit::Usage, "M0107", format!("{error}; see: motet --help")),
+            OpenError::Config(_) => {
+                Self::new(Exit::Usage, "M0107", format!("{error}; see: motet --help"))
+            }
             OpenError::KeyFile { .. } => Self::new(
                 Exit::Refused,
                 "M0207",
@@ -262,5 +269,9 @@ fn ambiguous(error: &impl fmt::Display) -> String {
 }
 
 fn closed() -> Failure {
-    Failure::new(Exit::Failed, "M0309", "the endpoint has closed; its sockets are gone; start again")
+    Failure::new(
+        Exit::Failed,
+        "M0309",
+        "the endpoint has closed; its sockets are gone; start again",
+    )
 }

@@ -35,11 +35,13 @@ fn main() -> ExitCode {
     environment::report_unknown(cli.global.quiet);
     // One worker drives the endpoint; the verb runs on the main thread, so that a terminal or a
     // pipe that blocks its output does not make the endpoint deaf.
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            let what = format!("the runtime does not start; {error}; check the limits of processes");
+            let what =
+                format!("the runtime does not start; {error}; check the limits of processes");
             return Failure::new(Exit::Failed, "M0001", what).report();
         }
     };

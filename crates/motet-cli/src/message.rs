@@ -69,7 +69,9 @@ pub(crate) fn formatted(format: &str, message: &Message) -> Vec<u8> {
                 continue;
             }
             ('%', Some('t')) => message.topic().to_owned(),
-            ('%', Some('x')) => message.payload().iter().map(|byte| format!("{byte:02x}")).collect(),
+            ('%', Some('x')) => {
+                message.payload().iter().map(|byte| format!("{byte:02x}")).collect()
+            }
             ('%', Some('l')) => message.payload().len().to_string(),
             ('%', Some('I')) => rfc3339(message.published()),
             ('%', Some('U')) => {

@@ -118,7 +118,9 @@ pub(crate) fn align<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> S
 fn json(object: &impl Serialize, pretty: bool) -> Result<String, Failure> {
     let text =
         if pretty { serde_json::to_string_pretty(object) } else { serde_json::to_string(object) };
-    text.map_err(|error| Failure::new(Exit::Failed, "M0007", format!("JSON cannot be written; {error}")))
+    text.map_err(|error| {
+        Failure::new(Exit::Failed, "M0007", format!("JSON cannot be written; {error}"))
+    })
 }
 
 #[cfg(test)]
@@ -127,7 +129,11 @@ mod tests {
 
     #[test]
     fn columns_line_up_and_lines_have_no_tail() {
-        let rows = [["temp".to_owned(), "1".to_owned()], ["line1/pressure".to_owned(), String::new()]];
-        assert_eq!(align(["TOPIC", "N"], &rows), "TOPIC           N\ntemp            1\nline1/pressure\n");
+        let rows =
+            [["temp".to_owned(), "1".to_owned()], ["line1/pressure".to_owned(), String::new()]];
+        assert_eq!(
+            align(["TOPIC", "N"], &rows),
+            "TOPIC           N\ntemp            1\nline1/pressure\n"
+        );
     }
 }

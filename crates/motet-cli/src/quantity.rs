@@ -21,7 +21,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
 /// Messages in a second, more than 0.
 pub(crate) fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse::<f64>().ok().filter(|rate| *rate > 0.0 && *rate <= 1e6);
-    rate.ok_or_else(|| "a rate is a number of messages in a second, above 0 and up to 1000000".to_owned())
+    rate.ok_or_else(|| {
+        "a rate is a number of messages in a second, above 0 and up to 1000000".to_owned()
+    })
 }
 
 /// A header `K:V`.

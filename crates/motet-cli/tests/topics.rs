@@ -3,6 +3,7 @@
 mod process;
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use process::World;
 use serde_json::Value;
@@ -23,7 +24,8 @@ fn json(text: &str) -> Value {
 fn ps_1_a_publisher_told_to_wait_for_its_readers_sends_nothing_before_and_each_gets_all() {
     let world = World::new();
     let mut first = world.start(MOTET, &host(&["sub", "line1/temp", "-R", "-C", "3"]));
-    let publisher = ["pub", "line1/temp", "-m", "21.5", "--count", "3", "-w", "2", "--timeout", "30s"];
+    let publisher =
+        ["pub", "line1/temp", "-m", "21.5", "--count", "3", "-w", "2", "--timeout", "30s"];
     let mut publisher = world.start(MOTET, &host(&publisher));
     let mut second = world.start(MOTET, &host(&["sub", "line1/temp", "-R", "-C", "3"]));
 
@@ -53,7 +55,10 @@ fn all_1_start_order_is_free_and_a_late_reader_has_the_last_value() {
     let read = world.run(MOTET, &host(&reader)).expect(0);
     let message = json(&read.stdout);
     assert_eq!(message["payload"], "20");
-    assert_eq!((&message["topic"], &message["writer_name"]), (&"line1/temp".into(), &"sensor".into()));
+    assert_eq!(
+        (&message["topic"], &message["writer_name"]),
+        (&"line1/temp".into(), &"sensor".into())
+    );
     publisher.signal("INT");
     assert_eq!(publisher.end().0.code(), Some(130));
 }
@@ -61,7 +66,8 @@ fn all_1_start_order_is_free_and_a_late_reader_has_the_last_value() {
 #[test]
 fn all_8_what_is_up_can_be_seen_and_every_list_is_valid_json() {
     let world = World::new();
-    let talk = ["pub", "line1/temp", "-m", "20", "--rate", "50", "--name", "sensor", "--type", "celsius"];
+    let talk =
+        ["pub", "line1/temp", "-m", "20", "--rate", "50", "--name", "sensor", "--type", "celsius"];
     let _publisher = world.start(MOTET, &host(&talk));
     let mut reader = world.start(MOTET, &host(&["sub", "line1/**", "--name", "display"]));
     reader.expect("20");
@@ -73,10 +79,16 @@ fn all_8_what_is_up_can_be_seen_and_every_list_is_valid_json() {
     assert_eq!(names, ["display", "sensor"], "{endpoints:#}");
     assert_eq!(run(&["members", "-o", "json"]).as_array().unwrap().len(), 2);
     let topics = run(&["topic", "ls", "-o", "json"]);
-    assert_eq!((&topics[0]["topic"], &topics[0]["types"][0]), (&"line1/temp".into(), &"celsius".into()));
+    assert_eq!(
+        (&topics[0]["topic"], &topics[0]["types"][0]),
+        (&"line1/temp".into(), &"celsius".into())
+    );
     assert_eq!(run(&["topic", "list", "-v", "-o", "json"])[0]["writers"][0]["name"], "sensor");
     assert_eq!(run(&["topic", "list", "-c", "-o", "json"])["topics"], 1);
-    assert_eq!(run(&["topic", "info", "line1/temp", "-o", "json"])["readers"][0]["name"], "display");
+    assert_eq!(
+        run(&["topic", "info", "line1/temp", "-o", "json"])["readers"][0]["name"],
+        "display"
+    );
     assert_eq!(run(&["node", "info", "sensor", "-o", "json"])["endpoint"]["name"], "sensor");
     assert_eq!(run(&["endpoint", "ping", "sensor", "-c", "1", "-o", "json"])["n"], 1);
     for verb in ["hz", "bw", "delay"] {
@@ -107,7 +119,7 @@ fn all_10_a_client_that_gives_up_says_what_it_tried_and_for_how_long() {
 fn all_6_sigint_ends_a_reader_after_its_goodbye_and_stdin_that_ends_stops_nobody() {
     let world = World::new();
     let talk = ["pub", "a", "-m", "x", "--rate", "20", "--log", "info", "--liveness", "lazy"];
-    let mut publisher = world.start(MOTET, &host(&talk));
+    let publisher = world.start(MOTET, &host(&talk));
     let mut reader = world.start(MOTET, &host(&["sub", "a", "--name", "guest"]));
     reader.expect("x");
     reader.signal("TERM");
@@ -135,6 +147,23 @@ fn sv_6_programs_on_one_host_find_each_other_without_multicast_and_without_setti
     let publisher = ["pub", "a", "x", "-w", "1", "--timeout", "30s"];
     world.run(MOTET, &host(&[&publisher[..], &off].concat())).expect(0);
     assert_eq!(reader.end().1, ["x"]);
+}
+
+#[test]
+fn all_7_an_idle_endpoint_without_peers_uses_about_no_cpu() {
+    let world = World::new();
+    let args = ["sub", "a", "--log", "debug"];
+    let mut idle = world.start(MOTET, &host(&args));
+    idle.expect_remark("Settled");
+    let ticks = |idle: &process::Process| {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", idle.pid())).unwrap();
+        let fields = stat.rsplit(')').next().unwrap().split_whitespace();
+        fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>()
+    };
+    let before = ticks(&idle);
+    assert!(!idle.says("", Duration::from_secs(2)));
+    // A tick is 10 ms: 2.5 % of the 2 s.
+    assert!(ticks(&idle) - before <= 5, "{} ticks", ticks(&idle) - before);
 }
 
 #[test]

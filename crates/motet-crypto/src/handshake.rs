@@ -66,9 +66,6 @@ impl NoiseHandshake {
         out.resize(start + room, 0);
         let written = step(state, &mut out[start..]);
         out.truncate(start + written.as_ref().copied().unwrap_or(0));
-        if written.is_err() {
-            self.state = None;
-        }
         written.is_ok()
     }
 }
@@ -76,7 +73,11 @@ impl NoiseHandshake {
 impl Handshake for NoiseHandshake {
     fn write(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
         let room = payload.len() + MAX_OVERHEAD;
-        self.step(out, room, |state, room| state.write_message(payload, room))
+        let written = self.step(out, room, |state, room| state.write_message(payload, room));
+        if !written {
+            self.state = None;
+        }
+        written
     }
 
     fn read(&mut self, message: &[u8], payload: &mut Vec<u8>) -> bool {

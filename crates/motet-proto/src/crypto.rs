@@ -70,7 +70,8 @@ impl Cipher {
     }
 }
 
-/// One handshake, message by message. After any `false` it is dead and must be dropped.
+/// One handshake, message by message. A message that is not authentic changes nothing: the true
+/// one may still come. After a `false` of [`write`](Self::write) it is dead.
 pub trait Handshake: Send {
     /// Appends the next message, carrying `payload`, to `out`. False if it is not our turn.
     fn write(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool;

@@ -1,6 +1,6 @@
 //! Simulated machines and the endpoints on them.
 
-use crate::null::{Ledger, NullCrypto};
+use crate::null::{Ledger, Liar, NullCrypto};
 use bytes::BytesMut;
 use motet_proto::{Config, HostEvent, InterfaceInfo, Node, RecvMeta, Time};
 use std::collections::VecDeque;
@@ -76,6 +76,8 @@ pub struct Slot {
     pub cfg: Config,
     /// Its secret key.
     pub secret: [u8; 32],
+    /// Lets it send nonsense under its true keys.
+    pub liar: Liar,
     /// Starts so far.
     pub life: u64,
     /// What its wall clock is wrong by, in ms.
@@ -105,6 +107,7 @@ impl Slot {
             port,
             cfg,
             secret,
+            liar: Liar::default(),
             life: 0,
             clock_off: 0,
             incarnation: 0,
@@ -130,7 +133,7 @@ impl Slot {
         self.incarnation =
             if stored && self.life > 0 { by_clock.max(self.incarnation + 1) } else { by_clock };
         self.life += 1;
-        let crypto = NullCrypto::new(self.secret, ledger);
+        let crypto = NullCrypto::new(self.secret, ledger).lying(&self.liar);
         self.cfg.port = self.port;
         let node = Node::new(self.cfg.clone(), crypto, seed, self.incarnation, wall_ms, now);
         (self.node, self.wake, self.spins) = (node.ok(), Time::NEVER, 0);

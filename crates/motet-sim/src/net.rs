@@ -435,6 +435,14 @@ impl Net {
                     self.oracle.on_joined(&writer.stream, *reader);
                 }
             }
+            (Event::ReaderLeft { publication, reader, reason, .. }, Some(me))
+                if *reason == DownReason::Unsubscribed =>
+            {
+                let ours = |it: &&Writer| it.stream.0 == me && it.id == *publication;
+                if let Some(writer) = self.writers.iter().find(ours) {
+                    self.oracle.on_left(&writer.stream, *reader);
+                }
+            }
             (Event::Writer { subscription, writer, topic, state }, _) => {
                 let ours =
                     |it: &Reader| it.ep.0 == slot && it.life == life && it.id == *subscription;

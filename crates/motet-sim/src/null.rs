@@ -6,7 +6,7 @@
 
 use motet_proto::crypto::{Aead, Cipher, Crypto, Handshake, Role};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of a tag.
@@ -41,18 +41,66 @@ impl Ledger {
     }
 }
 
+/// Lets an endpoint lie: its packets are authentic, what they say is changed at random.
+#[derive(Clone, Default)]
+pub struct Liar(Arc<Lies>);
+
+#[derive(Default)]
+struct Lies {
+    on: AtomicBool,
+    told: AtomicU64,
+}
+
+impl Liar {
+    /// From now on it lies, or does not.
+    pub fn set(&self, lies: bool) {
+        self.0.on.store(lies, Ordering::Relaxed);
+    }
+
+    /// Packets with changed content so far.
+    pub fn told(&self) -> u64 {
+        self.0.told.load(Ordering::Relaxed)
+    }
+
+    /// Every fourth packet says anything; in the others up to four bytes are wrong.
+    fn spoil(&self, buf: &mut [u8]) {
+        if buf.is_empty() || !self.0.on.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut state = self.0.told.fetch_add(1, Ordering::Relaxed);
+        let mut next = || {
+            state = mix(state, 0x2545_f491_4f6c_dd1d);
+            state
+        };
+        if next() % 4 == 0 {
+            buf.iter_mut().for_each(|byte| *byte = next() as u8);
+            return;
+        }
+        for _ in 0..1 + next() % 4 {
+            let at = next() as usize % buf.len();
+            buf[at] = next() as u8;
+        }
+    }
+}
+
 /// One endpoint's keys.
 pub struct NullCrypto {
     secret: [u8; 32],
     public: [u8; 32],
     ledger: Ledger,
+    liar: Liar,
 }
 
 impl NullCrypto {
     /// The identity that belongs to `secret`.
     pub fn new(secret: [u8; 32], ledger: &Ledger) -> Self {
         let public = digest(b"public", &secret, &[]);
-        Self { secret, public, ledger: ledger.clone() }
+        Self { secret, public, ledger: ledger.clone(), liar: Liar::default() }
+    }
+
+    /// The same, with a way to let it lie.
+    pub fn lying(self, liar: &Liar) -> Self {
+        Self { liar: liar.clone(), ..self }
     }
 }
 
@@ -84,7 +132,8 @@ impl Crypto for NullCrypto {
         let [a, b, c, d] = words(&digest(b"aead", key, &[&[cipher as u8]]));
         let used = self.ledger.key(key);
         let ledger = self.ledger.clone();
-        NullAead { check: a ^ c, sum: b ^ d, realm: cipher == Cipher::Aes256GcmSiv, used, ledger }
+        let realm = cipher == Cipher::Aes256GcmSiv;
+        NullAead { check: a ^ c, sum: b ^ d, realm, used, ledger, liar: self.liar.clone() }
     }
 
     fn handshake(
@@ -118,6 +167,7 @@ pub struct NullAead {
     realm: bool,
     used: Arc<AtomicU64>,
     ledger: Ledger,
+    liar: Liar,
 }
 
 impl NullAead {
@@ -141,6 +191,7 @@ impl Aead for NullAead {
         } else {
             books.reused.fetch_add(u64::from(number < before), Ordering::Relaxed);
         }
+        self.liar.spoil(buf);
         self.tag(number, aad, buf)
     }
 
@@ -151,6 +202,7 @@ impl Aead for NullAead {
 
 /// A handshake of the shape of Noise_XXpsk3: the same messages of the same lengths, the pre-shared
 /// key mixed in before the last payload.
+#[derive(Clone)]
 pub struct NullHandshake {
     role: Role,
     psk: [u8; 32],
@@ -230,6 +282,7 @@ impl Handshake for NullHandshake {
         if !self.ours(self.step, false) {
             return false;
         }
+        let before = self.clone();
         match self.read_message(message) {
             Some(read) => {
                 payload.extend_from_slice(read);
@@ -237,7 +290,7 @@ impl Handshake for NullHandshake {
                 true
             }
             None => {
-                self.step = u8::MAX; // dead
+                *self = before;
                 false
             }
         }

@@ -157,6 +157,13 @@ impl Oracle {
         }
     }
 
+    /// A writer was told that an endpoint reads no more, by its own will.
+    pub fn on_left(&mut self, stream: &StreamKey, reader: EndpointKey) {
+        if let Some(written) = self.written.get_mut(stream) {
+            written.due.remove(&reader);
+        }
+    }
+
     /// A session between two endpoints died: what was not read by then may be lost, and said so.
     pub fn on_disrupted(&mut self, one: EndpointId, other: EndpointId) {
         self.disrupted.insert((one.min(other), one.max(other)));

@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    /// A new machine with one interface in each of `segments`.
+    /// A new machine with one interface in each of `segments`, beside loopback.
     pub fn add_host(&mut self, segments: &[u32]) -> usize {
         let host = self.hosts.len();
         let iface = |(i, segment): (usize, &u32)| Iface {
@@ -180,8 +180,8 @@ impl World {
     /// The address of the endpoint at `slot`.
     pub fn addr(&self, slot: usize) -> SocketAddr {
         let place = &self.slots[slot];
-        let addr = self.hosts[place.host].ifaces[0].addr;
-        SocketAddr::from((addr, place.port))
+        let addr = self.hosts[place.host].ifaces.first().map(|iface| iface.addr);
+        SocketAddr::from((addr.unwrap_or(Ipv4Addr::LOCALHOST), place.port))
     }
 
     /// The way from the host of one endpoint to that of another.
@@ -397,9 +397,13 @@ impl World {
         let of_dst = |it: &Iface| IpAddr::V4(it.addr) == dst.ip();
         let to_iface =
             there.and_then(|there| self.hosts[there].ifaces.iter().find(|it| of_dst(it)).copied());
-        let Some(out) = self.hosts[host].source(to_iface.map(|it| it.segment)) else { return };
+        let out = self.hosts[host].source(to_iface.map(|it| it.segment));
+        if out.is_none() && !loopback(dst) {
+            return;
+        }
         let local = there == Some(host);
-        if !local && bytes.len() + 28 > out.mtu as usize {
+        let mtu = out.map_or(usize::MAX, |it| it.mtu as usize);
+        if !local && bytes.len() + 28 > mtu {
             self.traffic.too_large += 1;
             self.push(
                 self.now,
@@ -407,7 +411,8 @@ impl World {
             );
             return;
         }
-        let own = if loopback(dst) { dst.ip() } else { IpAddr::V4(out.addr) };
+        let outside = out.filter(|_| !loopback(dst)).map(|it| IpAddr::V4(it.addr));
+        let own = outside.unwrap_or_else(|| dst.ip());
         let meta = RecvMeta {
             src: SocketAddr::from((own, self.slots[from].port)),
             dst: Some(dst.ip()),

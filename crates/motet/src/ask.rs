@@ -4,6 +4,7 @@
 //! cursor of the next page. [`What::Endpoint`] is one map; [`What::Topics`] and [`What::Counters`]
 //! are arrays over all pages. Every field has a number, unknown ones are skipped.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use minicbor::Encode;
@@ -135,7 +136,7 @@ pub(crate) fn answer(core: &Core, inner: &Inner, what: u8, cursor: u64) -> (Vec<
     match what {
         ENDPOINT => (encode(&endpoint(core, inner)), None),
         COUNTERS => {
-            let all = counters(inner);
+            let all = counters(core, inner);
             let (page, next) = cut(all.into_iter().map(|counter| encode(&counter)), start);
             let mut body = Vec::new();
             array(&mut body, page);
@@ -165,7 +166,7 @@ pub(crate) fn snapshot(core: &Core) -> Snapshot {
         peers: inner.node.peers().iter().map(|peer| describe(peer, now)).collect(),
         topics: topics(inner),
         subscriptions: subscriptions(inner),
-        counters: counters(inner),
+        counters: counters(core, inner),
         neighbours: neighbours(inner, now),
     });
     // Asking the kernel takes too long for the lock.
@@ -271,8 +272,17 @@ fn subscriptions(inner: &Inner) -> Vec<SubscriptionReport> {
     each.collect()
 }
 
-fn counters(inner: &Inner) -> Vec<CounterReport> {
-    let each = inner.node.counters().each();
+fn counters(core: &Core, inner: &Inner) -> Vec<CounterReport> {
+    let (sends, receives) = (&core.calls.sends, &core.calls.receives);
+    let own = [
+        ("send_calls", "Sends on the unicast socket.", sends.load(Relaxed)),
+        (
+            "receive_calls",
+            "Receives on the unicast socket that brought some.",
+            receives.load(Relaxed),
+        ),
+    ];
+    let each = inner.node.counters().each().chain(own);
     each.map(|(name, description, value)| CounterReport {
         name: name.to_owned(),
         description: description.to_owned(),

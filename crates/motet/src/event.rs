@@ -1,6 +1,6 @@
 //! What happens around an endpoint, for those who want to know.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -122,7 +122,7 @@ pub enum Event {
 }
 
 /// The events of one endpoint from the moment [`Endpoint::events`](crate::Endpoint::events) was
-/// called. At most 1,024 wait; of older ones only their number remains ([`Event::Overrun`]), and
+/// called. It begins with a [`Event::PeerUp`] for each peer that is there already. At most 1,024 wait; of older ones only their number remains ([`Event::Overrun`]), and
 /// an event equal to the last one waiting is not repeated. Dropping it ends the listening.
 #[derive(Debug)]
 pub struct EventStream {
@@ -167,6 +167,8 @@ struct EventState {
     events: VecDeque<Event>,
     overrun: u64,
     closed: bool,
+    /// Peers told of and not yet gone.
+    up: BTreeSet<EndpointKey>,
 }
 
 impl EventQueue {
@@ -176,6 +178,11 @@ impl EventQueue {
 
     pub(crate) fn push(&self, event: &Event) {
         let mut state = self.state();
+        match event {
+            Event::PeerUp { key, .. } if !state.up.insert(*key) => return,
+            Event::PeerDown { key, .. } => drop(state.up.remove(key)),
+            _ => {}
+        }
         if state.events.back() == Some(event) {
             return;
         }

@@ -117,12 +117,11 @@ impl Publisher {
         if core.is_closed() {
             return Err(PublishError::Closed);
         }
-        let published = core.with(|inner, now| {
+        let published = core.act_soon(|inner, now| {
             let Outgoing { key, headers, payload } = message;
             let message = node::Message { key: *key, headers, payload };
             inner.node.publish(now, self.share.state.id, message)
         });
-        core.flush_soon();
         published.map_err(|error| match error {
             node::PublishError::Full => PublishError::Full,
             node::PublishError::Dropped => PublishError::Dropped,

@@ -32,7 +32,8 @@ fn gl_1_four_senders_find_each_other_and_each_receives_five_messages_a_second_fr
     assert!(begun.elapsed() < Duration::from_secs(10));
     for (own, name) in all.iter_mut().zip(names) {
         for other in names.iter().filter(|other| **other != name) {
-            let line = own.told.iter().find(|line| line.ends_with(&format!("endpointName={other}")));
+            let line =
+                own.told.iter().find(|line| line.ends_with(&format!("endpointName={other}")));
             assert!(line.is_some(), "{name} has not found {other}: {:#?}", own.told);
         }
         let begun = Instant::now();
@@ -141,7 +142,7 @@ fn gl_8_noise_crashes_nobody_and_a_held_name_is_an_error_for_the_newcomer() {
 #[test]
 fn gl_13_what_cannot_be_delivered_is_reported_to_its_sender() {
     let world = World::new();
-    let mut sender = start(&world, TRANSPORT, "A", &["--send-messages"]);
+    let sender = start(&world, TRANSPORT, "A", &["--send-messages"]);
     let mut receiver = start(&world, TRANSPORT, "B", &[]);
     receiver.expect("received: A sent ");
     // It is there, but it does nothing: neither acknowledged nor gone.

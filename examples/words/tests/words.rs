@@ -52,8 +52,10 @@ fn wp_1_a_subscriber_to_fra_prints_exactly_n_french_words() {
 #[test]
 fn wp_2_three_subscribers_together_receive_every_word_once_and_none_of_another_language() {
     let world = World::new();
-    let mut readers: Vec<Process> =
-        ["eng", "fra", "esp"].iter().map(|lang| subscriber(&world, &["--lang", lang, "--wordcount", "1000000"])).collect();
+    let mut readers: Vec<Process> = ["eng", "fra", "esp"]
+        .iter()
+        .map(|lang| subscriber(&world, &["--lang", lang, "--wordcount", "1000000"]))
+        .collect();
     let mut publisher = publisher(&world, &["--interval", "5"]);
     // Only what is said once all three read is expected of them.
     for _ in 0..3 {
@@ -102,7 +104,8 @@ fn wp_3_a_killed_subscriber_stops_nobody_and_the_publisher_logs_its_removal() {
 fn wp_4_subscribers_continue_by_themselves_after_the_publisher_was_killed_and_restarted() {
     let world = World::new();
     let mut first = publisher(&world, &["--interval", "20", "--name", "speaker"]);
-    let mut reader = subscriber(&world, &["--lang", "eng", "--wordcount", "1000000", "--timeout", "1000"]);
+    let mut reader =
+        subscriber(&world, &["--lang", "eng", "--wordcount", "1000000", "--timeout", "1000"]);
     reader.expect("eng: ");
     first.kill();
     reader.expect_remark("died");
@@ -126,7 +129,7 @@ fn wp_5_a_subscriber_that_names_two_languages_gets_both_and_no_third() {
     assert_eq!(codes, BTreeSet::from(["eng", "esp"]));
 }
 
-#[test]
+#[test] // PS-3
 fn wp_8_a_subscriber_that_stops_reading_blocks_nobody_and_drops_are_visible() {
     let world = World::new();
     let small = ["--queue", "6400"]; // 100 messages, as the original had it
@@ -135,7 +138,8 @@ fn wp_8_a_subscriber_that_stops_reading_blocks_nobody_and_drops_are_visible() {
     // Nobody reads its output: once the pipe is full, it stops.
     let mut deaf = world.command(SUB, &["--host-only", "--name", "deaf", "--wordcount", "1000000"]);
     let deaf = deaf.args(["--lang", "eng", "--lang", "fra", "--lang", "esp"]).args(small);
-    let mut deaf = deaf.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut deaf =
+        deaf.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
 
     let dropped = publisher.expect("dropped: ");
     assert!(dropped.ends_with("for deaf"), "{dropped}");
@@ -160,7 +164,10 @@ fn wp_9_two_subscribers_with_one_name_do_not_overwrite_one_another() {
     for _ in 0..10 {
         older.expect("eng: ");
     }
-    assert!(!publisher.says("removed: twin no longer reads words/eng (Silent)", Duration::from_millis(200)));
+    assert!(
+        !publisher
+            .says("removed: twin no longer reads words/eng (Silent)", Duration::from_millis(200))
+    );
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! Hands every file of `corpus/TARGET/` to its target: what once was found stays found.
+//!
+//! `replay TARGET FILE…` hands it these files only.
 #![forbid(unsafe_code)]
 
 use std::path::Path;
@@ -8,6 +10,10 @@ use std::{fs, io};
 use motet_fuzz::{TARGETS, Target};
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((name, files)) = arguments.split_first() {
+        return one(name, files);
+    }
     let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for target in TARGETS {
         match replay(&corpora, target) {
@@ -25,15 +31,34 @@ fn main() -> ExitCode {
     if strays.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+fn one(name: &str, files: &[String]) -> ExitCode {
+    let Some((_, body)) = TARGETS.iter().find(|target| target.0 == name) else {
+        eprintln!("{name}: no target has this name");
+        return ExitCode::FAILURE;
+    };
+    for file in files {
+        if let Err(error) = run(Path::new(file), *body) {
+            eprintln!("{file}: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Runs one input.
+fn run(path: &Path, body: fn(&[u8])) -> io::Result<()> {
+    let data = fs::read(path)?;
+    let on_panic = NameOnPanic(path);
+    body(&data);
+    drop(on_panic);
+    Ok(())
+}
+
 /// Runs all inputs of one target; an input that panics is named before the panic spreads.
 fn replay(corpora: &Path, &(name, body): &Target) -> io::Result<usize> {
     let mut inputs = 0;
     for entry in fs::read_dir(corpora.join(name))? {
-        let path = entry?.path();
-        let data = fs::read(&path)?;
-        let on_panic = NameOnPanic(&path);
-        body(&data);
-        drop(on_panic);
+        run(&entry?.path(), body)?;
         inputs += 1;
     }
     if inputs == 0 {

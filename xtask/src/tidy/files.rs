@@ -88,10 +88,10 @@ fn modules(path: &str, is_root: bool, text: &str) -> Vec<Module> {
         if !is_item || !is_name {
             continue;
         }
-        // A string's text is not in `code`: the path is read from the raw lines just above.
-        let above = &raw[number.saturating_sub(2)..=number];
-        let elsewhere = above
-            .iter()
+        // A string's text is not in `code`: the path is read from the raw attributes just above.
+        let attributes = raw[..number].iter().rev().take_while(|it| it.trim().starts_with("#["));
+        let elsewhere = attributes
+            .chain(raw.get(number))
             .find_map(|line| line.split_once("#[path = \"")?.1.split_once('"'))
             .map(|(it, _)| it);
         let test = line.test;
@@ -155,9 +155,11 @@ mod tests {
     fn a_file_that_no_module_names_is_dead() {
         let sources = files(&[
             ("lib.rs", "mod a;\npub(crate) mod b;\n// mod dead;"),
+            ("b/of.rs", ""),
+            ("b/next.rs", ""),
             ("a.rs", "mod inner;"),
             ("a/inner.rs", ""),
-            ("b/mod.rs", "#[cfg(test)]\nmod tests;"),
+            ("b/mod.rs", "#[cfg(test)]\nmod tests;\n#[path = \"of.rs\"]\nmod named;\nmod next;"),
             ("b/tests.rs", ""),
             ("bin/run.rs", ""),
             ("dead.rs", ""),

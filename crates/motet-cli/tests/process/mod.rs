@@ -1,5 +1,5 @@
 //! Programs under test: real processes, waited for line by line.
-#![allow(dead_code, reason = "each test file uses its part of it")]
+#![allow(dead_code, clippy::unwrap_used, reason = "each test file uses its part; it is a test")]
 
 use std::ffi::OsStr;
 use std::hash::{BuildHasher, RandomState};
@@ -140,7 +140,7 @@ impl Process {
 
     /// Waits for a line on stderr that has this in it; the line.
     #[track_caller]
-    pub(crate) fn expect_remark(&mut self, part: &str) -> String {
+    pub(crate) fn expect_remark(&self, part: &str) -> String {
         let mut told = Vec::new();
         let line = find(&self.err, PATIENCE, |line| line.contains(part), &mut told);
         line.unwrap_or_else(|| panic!("no remark {part:?}; it said {told:#?} and {:#?}", self.told))

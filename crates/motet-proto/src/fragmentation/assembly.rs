@@ -23,11 +23,14 @@ pub enum Insert {
     Outside,
 }
 
-/// One message in pieces.
+/// One message in pieces. What comes in order is put where it stays; what comes early waits in
+/// chunks. Memory grows with what came: at most twice that, and a chunk.
 #[derive(Clone, Debug)]
 pub struct Assembly {
     total: u64,
     received: RangeSet,
+    /// The message from its start, as far as it is without a hole.
+    front: Vec<u8>,
     chunks: BTreeMap<u64, Vec<u8>>,
     memory: u64,
 }
@@ -35,7 +38,8 @@ pub struct Assembly {
 impl Assembly {
     /// Nothing of `total` bytes.
     pub fn new(total: u64) -> Self {
-        Self { total, received: RangeSet::new(), chunks: BTreeMap::new(), memory: 0 }
+        let (received, front) = (RangeSet::new(), Vec::new());
+        Self { total, received, front, chunks: BTreeMap::new(), memory: 0 }
     }
 
     /// Bytes of the whole message.
@@ -56,11 +60,34 @@ impl Assembly {
         let mut new = false;
         for (from, to) in self.received.missing(off, end) {
             let span = bytes.get((from - off) as usize..(to - off) as usize).unwrap_or_default();
-            self.memory += write(&mut self.chunks, self.total, from, span);
+            if from == self.front.len() as u64 {
+                self.memory += append(&mut self.front, self.total, span);
+            } else {
+                self.memory += write(&mut self.chunks, self.total, from, span);
+            }
             new = true;
         }
         self.received.insert(off, end);
+        if !self.chunks.is_empty() {
+            self.join();
+        }
         if new { Insert::New } else { Insert::Duplicate }
+    }
+
+    /// Moves to the front what came early and now follows it.
+    fn join(&mut self) {
+        let upto = self.contiguous();
+        loop {
+            let at = self.front.len() as u64;
+            let (index, from) = (at / CHUNK, (at % CHUNK) as usize);
+            let to = (upto - index * CHUNK).min(CHUNK) as usize;
+            match self.chunks.get(&index).and_then(|chunk| chunk.get(from..to)) {
+                Some(span) if at < upto => {
+                    self.memory += append(&mut self.front, self.total, span);
+                }
+                _ => return,
+            }
+        }
     }
 
     /// Bytes from the start without a hole.
@@ -89,19 +116,30 @@ impl Assembly {
     }
 
     /// The message. A byte that is still missing is zero.
-    pub fn finish(mut self) -> Bytes {
-        if self.total <= CHUNK
-            && let Some(only) = self.chunks.remove(&0)
-        {
-            return only.into();
-        }
-        let mut whole = Vec::with_capacity(self.memory as usize);
+    pub fn finish(self) -> Bytes {
+        let mut whole = self.front;
         for (index, chunk) in self.chunks {
-            whole.resize((index * CHUNK) as usize, 0);
-            whole.extend_from_slice(&chunk);
+            let have = (whole.len() as u64).saturating_sub(index * CHUNK) as usize;
+            if let Some(rest) = chunk.get(have..) {
+                whole.resize((index * CHUNK) as usize + have, 0);
+                whole.extend_from_slice(rest);
+            }
         }
         whole.into()
     }
+}
+
+/// Appends `bytes` to the front of a message of `total` bytes; the memory that took.
+fn append(front: &mut Vec<u8>, total: u64, bytes: &[u8]) -> u64 {
+    let before = front.capacity();
+    let wanted = front.len() + bytes.len();
+    if wanted > before {
+        let capacity = wanted.max(before * 2).max(CHUNK as usize);
+        let capacity = capacity.min(usize::try_from(total).unwrap_or(usize::MAX));
+        front.reserve_exact(capacity.max(wanted) - front.len());
+    }
+    front.extend_from_slice(bytes);
+    (front.capacity() - before) as u64
 }
 
 /// Writes `bytes` at `at` into the chunks of a message of `total` bytes; the memory that took.

@@ -15,7 +15,8 @@ use core::time::Duration;
 const LATE: Duration = Duration::from_millis(100);
 
 impl<C: Crypto> Node<C> {
-    /// When [`handle_timeout`](Self::handle_timeout) must be called next, and why.
+    /// When [`handle_timeout`](Self::handle_timeout) must be called next, and why. Cheap, and for
+    /// that sometimes too early: nothing happens then.
     pub fn poll_timeout(&self) -> Option<Deadline> {
         let mut best = Deadline { at: Time::NEVER, cause: "" };
         let mut earlier = |at: Time, cause| {
@@ -32,10 +33,8 @@ impl<C: Crypto> Node<C> {
         for half in self.half_open.values() {
             earlier(half.since + HALF_OPEN_FOR, "half-open handshake");
         }
-        for peer in self.peers.iter().flatten() {
-            earlier(peer.deadline, "peer");
-        }
-        for publication in self.publications.values() {
+        earlier(self.peers_due, "peer");
+        for publication in self.timed.iter().filter_map(|stream| self.publications.get(stream)) {
             if let Some(at) = publication.closing {
                 earlier(at, "publication closing");
             }
@@ -50,20 +49,36 @@ impl<C: Crypto> Node<C> {
 
     /// Lets every deadline that is due at `now` happen.
     pub fn handle_timeout(&mut self, now: Time) {
-        if let Some(deadline) = self.poll_timeout() {
-            let late = now.since(deadline.at);
-            if late > LATE {
-                self.peers
-                    .iter_mut()
-                    .flatten()
-                    .for_each(|peer| peer.session.watch.forgive(now, late));
-            }
-        }
+        self.wake_up(now);
         if self.discovery.deadline().is_some_and(|at| at <= now) {
             self.discovery.on_timeout(now, &mut self.counters);
             self.run_discovery(now);
         }
         self.poll_dials(now);
+        self.peers_timeout(now);
+        self.publications_timeout(now);
+    }
+
+    /// To be called first with every input: if we slept over a deadline, others are not to blame
+    /// for the silence. A deadline from before the last input (zero is "at once") was not slept over.
+    pub(super) fn wake_up(&mut self, now: Time) {
+        let last = core::mem::replace(&mut self.awake, now);
+        if now.since(last) <= LATE {
+            return;
+        }
+        let Some(deadline) = self.poll_timeout().filter(|next| next.at > Time::ZERO) else {
+            return;
+        };
+        let late = now.since(deadline.at.max(last));
+        if late > LATE {
+            self.peers.iter_mut().flatten().for_each(|peer| peer.session.watch.forgive(now, late));
+        }
+    }
+
+    fn peers_timeout(&mut self, now: Time) {
+        if self.peers_due > now {
+            return;
+        }
         let due = |peer: &Option<super::peer::Peer<C::Aead>>| {
             peer.as_ref().is_some_and(|peer| peer.deadline <= now)
         };
@@ -72,21 +87,25 @@ impl<C: Crypto> Node<C> {
                 self.peer_timeout(now, at);
             }
         }
-        let closing: Vec<StreamId> = self
-            .publications
-            .iter()
-            .filter(|(_, publication)| publication.closing.is_some_and(|at| at <= now))
-            .map(|(stream, _)| *stream)
-            .collect();
+        let deadlines = self.peers.iter().flatten().map(|peer| peer.deadline);
+        self.peers_due = deadlines.min().unwrap_or(Time::NEVER);
+    }
+
+    fn publications_timeout(&mut self, now: Time) {
+        let publications = &self.publications;
+        let timed = |stream: &StreamId| {
+            let publication = publications.get(stream);
+            publication.is_some_and(|each| each.closing.is_some() || each.blocked.is_some())
+        };
+        self.timed.retain(timed);
+        let closing = |stream: &StreamId| {
+            let closing = publications.get(stream).and_then(|publication| publication.closing);
+            closing.is_some_and(|at| at <= now)
+        };
+        let (closing, slow): (Vec<StreamId>, _) = self.timed.iter().partition(|each| closing(each));
         for stream in closing {
             self.free_publication(now, stream);
         }
-        let slow: Vec<StreamId> = self
-            .publications
-            .iter()
-            .filter(|(_, publication)| publication.blocked.is_some())
-            .map(|(stream, _)| *stream)
-            .collect();
         for stream in slow {
             self.evict_slowest(now, stream);
         }
@@ -186,21 +205,8 @@ impl<C: Crypto> Node<C> {
         sooner(control.reader.status_deadline());
         sooner(control.reader.nak_deadline(pkt));
         sooner(control.cursor.deadline());
-        for stream in &peer.hot_ins {
-            if let Some(incoming) = peer.ins.get(stream)
-                && !incoming.suspended
-            {
-                sooner(incoming.reader.status_deadline());
-                sooner(incoming.reader.nak_deadline(pkt));
-            }
-        }
-        for stream in &peer.hot_outs {
-            if let Some(outgoing) = peer.outs.get(stream)
-                && outgoing.state == super::peer::OutState::Active
-            {
-                sooner(outgoing.cursor.deadline());
-            }
-        }
+        sooner(Some(peer.hot.deadline(pkt)));
         peer.deadline = at;
+        self.peers_due = self.peers_due.min(at);
     }
 }

@@ -23,6 +23,9 @@ pub(super) mod stream_end {
     pub(in crate::node) const BROKEN: u64 = 18;
 }
 
+/// Messages of an ended stream that are named as missing, one by one.
+const CUT_OFF_MAX: u64 = 65_536;
+
 pub(super) fn budget<'a>(pool: &'a mut Pool, share: &'a mut Share) -> Budget<'a> {
     Budget { pool, share }
 }
@@ -52,23 +55,33 @@ impl<C: Crypto> Node<C> {
         sub.stalled = false;
         let feeds = core::mem::take(&mut sub.feeds);
         for (at, stream) in &feeds {
-            let stalled = self
-                .peer(*at)
-                .and_then(|peer| peer.ins.get_mut(stream))
-                .is_some_and(|incoming| core::mem::take(&mut incoming.stalled));
-            if stalled {
+            // All of them: a window that was told as closed must be told as open, too.
+            if let Some(incoming) = self.peer(*at).and_then(|peer| peer.ins.get_mut(stream)) {
+                incoming.stalled = false;
                 self.drain(now, *at, *stream);
                 self.finish_input(now, *at);
             }
         }
+        let peers = &self.peers;
+        let open = |(at, stream): &(usize, StreamId)| {
+            let peer = peers.get(*at).and_then(Option::as_ref);
+            peer.is_some_and(|peer| peer.ins.contains_key(stream))
+        };
         if let Some(sub) = self.subscriptions.get_mut(&id) {
-            sub.feeds = feeds;
+            sub.feeds = feeds.into_iter().filter(open).collect();
         }
         self.feed_local(now, id);
     }
 
     /// Hands over what a stream can deliver, as long as its subscriptions have room.
     pub(super) fn drain(&mut self, now: Time, at: usize, stream: StreamId) {
+        self.hand_over(now, at, stream);
+        if let Some(peer) = self.peer(at) {
+            peer.heat_in(stream); // the window moved, or will have to
+        }
+    }
+
+    fn hand_over(&mut self, now: Time, at: usize, stream: StreamId) {
         loop {
             let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
             let Some(incoming) = peer.ins.get_mut(&stream) else { return };
@@ -109,8 +122,8 @@ impl<C: Crypto> Node<C> {
         let (seq, t_us, body) = match item {
             Item::Message { seq, t_us, body } => (seq, t_us, body),
             Item::Missed { from, n, reason } => {
-                incoming.missed += n;
-                self.counters.messages_missed += n;
+                incoming.missed = incoming.missed.saturating_add(n);
+                self.counters.messages_missed = self.counters.messages_missed.saturating_add(n);
                 let end = from + n;
                 for id in &incoming.subs {
                     let mut start = incoming.start_of(*id);
@@ -143,7 +156,7 @@ impl<C: Crypto> Node<C> {
             return;
         }
         let received = Received {
-            topic: topic.clone(),
+            topic,
             writer,
             writer_name: name,
             seq,
@@ -152,10 +165,12 @@ impl<C: Crypto> Node<C> {
             body,
             payload_at,
         };
-        let mut lagging = false;
+        let mut lagging = Vec::new();
         if !incoming.starts.is_empty() && incoming.starts.values().all(|start| *start <= seq) {
             incoming.starts.clear();
         }
+        let mut received = Some(received);
+        let last = incoming.subs.last();
         for id in &incoming.subs {
             if seq < incoming.start_of(*id) {
                 continue;
@@ -164,21 +179,24 @@ impl<C: Crypto> Node<C> {
                 incoming.fresh.remove(id);
             }
             let Some(sub) = self.subscriptions.get_mut(id) else { continue };
+            // The last one takes it: nearly always there is one.
+            let mine = if Some(id) == last { received.take() } else { received.clone() };
+            let Some(mine) = mine else { continue };
             if sub.qos.abort_after.is_some_and(|limit| lag.behind > limit) {
-                sub.queue.push_missed(writer, topic.clone(), 1, MissedReason::Lagging);
+                sub.queue.push_missed(writer, mine.topic, 1, MissedReason::Lagging);
                 self.counters.messages_missed += 1;
-                lagging = true;
-            } else if let Pushed::Refused(_) = sub.queue.push(received.clone()) {
+                lagging.push(*id);
+            } else if let Pushed::Refused(mine) = sub.queue.push(mine) {
                 // `has_room` looked before: only a message larger than the whole queue gets here.
-                sub.queue.push_missed(writer, topic.clone(), 1, MissedReason::QueueFull);
+                sub.queue.push_missed(writer, mine.topic, 1, MissedReason::QueueFull);
                 self.counters.messages_missed += 1;
             } else {
                 self.counters.messages_delivered += 1;
             }
             notify(sub, *id, &mut self.events);
         }
-        if lagging {
-            self.abort_lagging(now, at, stream);
+        if !lagging.is_empty() {
+            self.abort_lagging(now, at, stream, &lagging);
         }
     }
 
@@ -203,19 +221,14 @@ impl<C: Crypto> Node<C> {
 
     /// Subscriptions with an abort threshold leave a stream that they cannot keep up with; the
     /// others read on.
-    fn abort_lagging(&mut self, now: Time, at: usize, stream: StreamId) {
+    fn abort_lagging(&mut self, now: Time, at: usize, stream: StreamId, lagging: &[SubId]) {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let writer = peer.key;
         let Some(incoming) = peer.ins.get_mut(&stream) else { return };
         let topic = incoming.topic.arc();
-        let subs = &self.subscriptions;
-        let (stay, leave): (Vec<SubId>, Vec<SubId>) = incoming
-            .subs
-            .iter()
-            .partition(|id| subs.get(id).is_none_or(|sub| sub.qos.abort_after.is_none()));
-        incoming.subs = stay;
+        incoming.subs.retain(|id| !lagging.contains(id));
         let empty = incoming.subs.is_empty();
-        for subscription in leave {
+        for subscription in lagging.iter().copied() {
             let state = WriterState::TooSlow;
             let topic = topic.clone();
             self.events.push_back(Event::Writer { subscription, writer, topic, state });
@@ -223,6 +236,15 @@ impl<C: Crypto> Node<C> {
         if empty {
             self.say(now, at, &Record::CloseStream { stream, code: stream_end::LAGGING });
             self.drop_incoming(at, stream);
+        }
+    }
+
+    /// A stream ends before all that is known of it has come: what is missing is said.
+    pub(super) fn cut_off(&mut self, at: usize, stream: StreamId) {
+        let Some(incoming) = self.peer(at).and_then(|peer| peer.ins.get(&stream)) else { return };
+        let (from, high) = (incoming.reader.next(), incoming.reader.high());
+        for seq in from..high.min(from + CUT_OFF_MAX) {
+            self.missed(at, stream, seq, MissedReason::Cancelled);
         }
     }
 
@@ -266,7 +288,7 @@ impl<C: Crypto> Node<C> {
             if local.next < publication.log.first() {
                 let n = publication.log.first() - local.next;
                 sub.queue.push_missed(self.key, topic.clone(), n, MissedReason::Evicted);
-                self.counters.messages_missed += n;
+                self.counters.messages_missed = self.counters.messages_missed.saturating_add(n);
                 local.next = publication.log.first();
                 notify(sub, local.sub, &mut self.events);
             }

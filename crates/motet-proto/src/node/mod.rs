@@ -8,22 +8,34 @@
 //! | file | wires |
 //! |---|---|
 //! | [`receive`](self) | datagrams → realm, handshake, session → frames → streams |
-//! | `shake` | handshakes → sessions → peers |
+//! | `shake` | HS1, HS2, HS3 → agreed keys |
+//! | `shelter` | COOKIE, VNEG, RESET: load, versions, lost state |
+//! | `sessions` | agreed keys → sessions → peers |
 //! | `control` | control records → interest, offers, answers |
+//! | `offers` | publications ⇄ the readers that want them |
+//! | `readers` | what readers lack → how long the log keeps it |
+//! | `announce` | discovery's wishes → beacons, dials, probes |
+//! | `partings` | peers that fall silent or leave |
 //! | `deliver` | streams → subscriptions |
 //! | `transmit` | streams, feedback → packets |
 //! | `clockwork` | deadlines → all of them |
 //! | `verbs` | the application → publications, subscriptions |
 
+mod announce;
 mod clockwork;
 mod control;
 mod deliver;
 mod local;
+mod offers;
+mod partings;
 mod peer;
 mod pieces;
+mod readers;
 mod realm;
 mod receive;
+mod sessions;
 mod shake;
+mod shelter;
 mod transmit;
 mod verbs;
 mod views;
@@ -42,7 +54,7 @@ use crate::topics::matching::Index;
 use crate::transport::handshake::{Dial, HalfOpen, Load};
 use crate::transport::stream::Pool;
 use crate::transport::stream::log::Blocks;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -96,6 +108,10 @@ pub struct Node<C: Crypto> {
     next_query: u64,
     mtu_cap: u16,
     pool: Pool,
+    /// No peer has a deadline before this; may be too early.
+    peers_due: Time,
+    /// Publications that may be closing or blocked.
+    timed: BTreeSet<StreamId>,
     resets: (u64, u32),
     rejected: Vec<(u32, Time)>,
     /// Another holder of our key was heard: the application is told once a minute.
@@ -103,6 +119,8 @@ pub struct Node<C: Crypto> {
     /// Lives of peers that another took the place of, and when.
     replaced: VecDeque<(EndpointKey, Time)>,
     leaving: bool,
+    /// When the last input came.
+    awake: Time,
     /// A writer dropped a stream of ours since we last asked anew.
     evicted: bool,
 }
@@ -180,11 +198,14 @@ impl<C: Crypto> Node<C> {
             next_sub: 1,
             next_query: 1,
             mtu_cap: u16::MAX,
+            peers_due: Time::NEVER,
+            timed: BTreeSet::new(),
             resets: (0, 0),
             rejected: Vec::new(),
             doubled: Doubled { born: now, told: None },
             replaced: VecDeque::new(),
             leaving: false,
+            awake: now,
             evicted: false,
         })
     }

@@ -17,6 +17,8 @@ use alloc::vec::Vec;
 use motet_wire::control::RejectReason;
 use motet_wire::frame::NakItem;
 
+/// Topics on which a peer's type differs that are remembered; on more it is only counted.
+pub(super) const MISMATCHES_MAX: usize = 1_024;
 /// Streams of one peer that we read, and that we write to it.
 pub(super) const STREAMS_MAX: usize = 131_072;
 
@@ -39,6 +41,7 @@ pub(super) struct Peer<A> {
     /// Streams with a deadline.
     pub(super) hot_outs: Vec<StreamId>,
     pub(super) hot_ins: Vec<StreamId>,
+    pub(super) hot: Soonest,
     pub(super) share: Share,
     /// What is to be asked for again; it leaves as packets take it.
     pub(super) naks: VecDeque<(StreamId, NakItem)>,
@@ -53,7 +56,36 @@ pub(super) struct Peer<A> {
     pub(super) asked: Vec<u64>,
     /// Packets built so far, for the share of lower classes.
     pub(super) turn: u64,
+    /// Topics on which the application was told that types differ.
     pub(super) mismatches: Vec<Arc<str>>,
+}
+
+/// Before this none of the hot streams has anything to do. It may be too early, never too late: so
+/// they are looked at only when something may be due, and not for each packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Soonest {
+    at: Time,
+    /// How many packets the session will have received.
+    pkt: u64,
+}
+
+impl Soonest {
+    pub(super) const NEVER: Self = Self { at: Time::NEVER, pkt: u64::MAX };
+
+    pub(super) fn deadline(self, pkt: u64) -> Time {
+        if self.pkt <= pkt { Time::ZERO } else { self.at }
+    }
+
+    pub(super) fn of_reader(&mut self, reader: &Reader<Assembly>) {
+        let (at, pkt) = reader.nak_bound();
+        let status = reader.status_deadline().unwrap_or(Time::NEVER);
+        self.at = self.at.min(at).min(status);
+        self.pkt = self.pkt.min(pkt);
+    }
+
+    pub(super) fn of_cursor(&mut self, cursor: &Cursor) {
+        self.at = self.at.min(cursor.deadline().unwrap_or(Time::NEVER));
+    }
 }
 
 pub(super) struct Probe {
@@ -158,6 +190,15 @@ impl Incoming {
 }
 
 impl<A> Peer<A> {
+    /// True if the application is to be told, the first time, that types differ on this topic.
+    pub(super) fn mismatch_is_news(&mut self, topic: &Arc<str>) -> bool {
+        let news = self.mismatches.len() < MISMATCHES_MAX && !self.mismatches.contains(topic);
+        if news {
+            self.mismatches.push(topic.clone());
+        }
+        news
+    }
+
     pub(super) fn make_ready(&mut self, stream: StreamId) {
         if let Some(out) = self.outs.get_mut(&stream)
             && !out.ready
@@ -170,19 +211,21 @@ impl<A> Peer<A> {
         }
     }
 
+    /// To be called after whatever may have given the stream an earlier deadline.
     pub(super) fn heat_out(&mut self, stream: StreamId) {
-        if let Some(out) = self.outs.get_mut(&stream)
-            && !out.hot
-        {
+        let Some(out) = self.outs.get_mut(&stream) else { return };
+        self.hot.of_cursor(&out.cursor);
+        if !out.hot {
             out.hot = true;
             self.hot_outs.push(stream);
         }
     }
 
+    /// As [`heat_out`](Self::heat_out), for a stream that we read.
     pub(super) fn heat_in(&mut self, stream: StreamId) {
-        if let Some(incoming) = self.ins.get_mut(&stream)
-            && !incoming.hot
-        {
+        let Some(incoming) = self.ins.get_mut(&stream) else { return };
+        self.hot.of_reader(&incoming.reader);
+        if !incoming.hot {
             incoming.hot = true;
             self.hot_ins.push(stream);
         }

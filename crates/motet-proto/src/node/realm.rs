@@ -137,7 +137,19 @@ impl Wall {
 
     /// A stamp for HS1: the wall clock in ns, but always rising (S-4).
     pub(super) fn stamp(&mut self, now: Time) -> u64 {
-        self.stamp = (self.stamp + 1).max(self.micros(now).saturating_mul(1_000));
+        self.stamp = self.stamp.saturating_add(1).max(self.micros(now).saturating_mul(1_000));
         self.stamp
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test] // S-4
+    fn a_wall_clock_far_in_the_future_does_no_harm() {
+        let mut wall = Wall::new(u64::MAX, Time::ZERO);
+        assert_eq!(wall.stamp(Time(1)), u64::MAX);
+        assert_eq!(wall.stamp(Time(2)), u64::MAX);
     }
 }

@@ -30,6 +30,7 @@ pub(super) mod close {
 impl<C: Crypto> Node<C> {
     /// Takes one datagram. Whatever a peer sends, this neither fails nor panics.
     pub fn handle_datagram(&mut self, now: Time, meta: RecvMeta, mut packet: BytesMut) {
+        self.wake_up(now);
         self.counters.datagrams_received += 1;
         self.counters.bytes_received += packet.len() as u64;
         let Ok(kind) = packet_type(&packet) else {
@@ -51,6 +52,7 @@ impl<C: Crypto> Node<C> {
 
     /// Takes what the host noticed.
     pub fn handle_host(&mut self, now: Time, event: HostEvent) {
+        self.wake_up(now);
         match event {
             HostEvent::Interfaces(list) => {
                 let mtu = list.iter().filter(|i| !i.loopback).map(|i| i.mtu).min();
@@ -59,6 +61,8 @@ impl<C: Crypto> Node<C> {
                 self.discovery.on_interfaces(now, &list);
                 for at in 0..self.peers.len() {
                     if let Some(peer) = self.peer(at) {
+                        let own = || list.iter().flat_map(|face| &face.addresses);
+                        peer.session.path.on_own_addresses(|ip| own().any(|(own, _)| *own == ip));
                         peer.session.watch.doubt(now);
                         self.rearm(at);
                     }
@@ -136,15 +140,6 @@ impl<C: Crypto> Node<C> {
                         multicast,
                         counters,
                     );
-                }
-                Ok(Realm::Interest(interest)) => {
-                    if let Some((at, peer)) = self.peer_by_id(from.id)
-                        && peer.key == from
-                        && peer.interest.version() > 0
-                        && peer.interest.apply(&interest) == Ok(true)
-                    {
-                        self.on_interest_of(now, at);
-                    }
                 }
                 Ok(_) => {}
                 Err(_) => self.counters.malformed_records += 1,
@@ -244,11 +239,13 @@ impl<C: Crypto> Node<C> {
         match frame {
             Frame::Msg { stream, seq, t_us, repair, body } => {
                 self.on_message(now, at, stream, seq, t_us, packet.slice_ref(body), repair);
+                self.drain(now, at, stream);
             }
             Frame::Msgs { stream, first_seq, t_us, repair, bodies } => {
                 for (seq, body) in (first_seq..).zip(bodies) {
                     self.on_message(now, at, stream, seq, t_us, packet.slice_ref(body), repair);
                 }
+                self.drain(now, at, stream);
             }
             Frame::Frag { stream, seq, t_us, total, off, repair, body } => {
                 let arrival = Arrival { now, pkt: peer.session.received, repair };
@@ -348,6 +345,7 @@ impl<C: Crypto> Node<C> {
         self.peers.get(at).is_some_and(Option::is_some)
     }
 
+    /// A whole message. Call [`drain`](Self::drain) after the last one of a frame.
     #[expect(clippy::too_many_arguments, reason = "the fields of one frame")]
     fn on_message(
         &mut self,
@@ -377,14 +375,14 @@ impl<C: Crypto> Node<C> {
         let mut budget = budget(&mut self.pool, &mut peer.share);
         incoming.reader.set_rtt(rtt);
         let taken = incoming.reader.on_message(arrival, seq, t_us, body, open, &mut budget);
-        peer.heat_in(stream);
+        let holds = !incoming.reader.is_caught_up();
         match taken {
-            Ok(Some(item)) => {
-                self.deliver(now, at, stream, item);
-                self.drain(now, at, stream);
-            }
-            Ok(None) => self.drain(now, at, stream),
-            Err(refuse) => self.refuse(now, at, stream, seq, refuse),
+            Ok(Some(item)) => self.deliver(now, at, stream, item),
+            Ok(None) => {}
+            Err(refuse) => return self.refuse(now, at, stream, seq, refuse),
+        }
+        if holds {
+            self.drain(now, at, stream); // before the next message asks for memory
         }
     }
 
@@ -411,7 +409,6 @@ impl<C: Crypto> Node<C> {
         let Some(incoming) = peer.ins.get_mut(&stream) else { return };
         incoming.reader.set_rtt(rtt);
         let taken = incoming.reader.on_fragment(arrival, seq, t_us, total, off, body, &mut budget);
-        peer.heat_in(stream);
         match taken {
             Ok(()) => self.drain(arrival.now, at, stream),
             Err(refuse) => self.refuse(arrival.now, at, stream, seq, refuse),

@@ -1,42 +1,32 @@
 //! Handshakes → sessions → peers.
 
-use super::peer::{Control, OutState, Peer, Probe};
+use super::peer::Probe;
 use super::{Doubled, Node, Packet};
 use crate::crypto::{Cipher, Crypto, Handshake as _, Role};
-use crate::events::{DownReason, Event};
+use crate::events::Event;
 use crate::host::{RecvMeta, Via};
 use crate::ids::{EndpointId, EndpointKey};
 use crate::time::Time;
-use crate::topics::interest::RemoteInterest;
 use crate::transport::handshake::{Dial, EARLY_MAX, HALF_OPEN_FOR, HALF_OPEN_MAX, HalfOpen};
 use crate::transport::keys::Keys;
 use crate::transport::liveness::State;
-use crate::transport::session::{Agreed, Session};
-use crate::transport::stream::Share;
+use crate::transport::session::Agreed;
 use alloc::vec::Vec;
 use bytes::BytesMut;
 use core::net::SocketAddr;
 use core::time::Duration;
 use motet_wire::codec::Reader as Bytes;
 use motet_wire::handshake::{Hs1, Hs2, Hs3, Params};
-use motet_wire::packet::{Cookie, RealmHeader, Reset, TAG_LEN, Vneg};
+use motet_wire::packet::{RealmHeader, TAG_LEN, Vneg};
 
+/// Answers that prove nothing before a handshake is given up.
+const FAILURES_MAX: u32 = 8;
 /// Versions this build speaks, as a bitmap: version 1.
-const VERSIONS: u16 = 1 << 1;
-/// Handshakes completed within this time of each other were begun without knowing of each other.
-const SIMULTANEOUS: Duration = Duration::from_secs(3);
-/// A session that lost to another is known this long, so that its packets draw no RESET.
-const REJECTED_FOR: Duration = Duration::from_secs(10);
+pub(super) const VERSIONS: u16 = 1 << 1;
 /// Packets of our own earlier life may be on their way for so long.
 const ECHO: Duration = Duration::from_secs(5);
 /// Another holder of our key is told of at most so often.
 const TELL_EVERY: Duration = Duration::from_secs(60);
-/// A life of a peer that comes back within this time after it was replaced lives beside the other.
-const FLIP: Duration = Duration::from_secs(10);
-/// Replaced lives remembered.
-const REPLACED_MAX: usize = 64;
-/// Cookie secrets live this long.
-const COOKIE_AGE: Duration = Duration::from_secs(120);
 
 impl<C: Crypto> Node<C> {
     /// Starts a handshake with whoever answers at `addrs`.
@@ -57,7 +47,7 @@ impl<C: Crypto> Node<C> {
         self.start_dial(now, id, addrs);
     }
 
-    fn start_dial(&mut self, now: Time, id: Option<EndpointId>, addrs: &[SocketAddr]) {
+    pub(super) fn start_dial(&mut self, now: Time, id: Option<EndpointId>, addrs: &[SocketAddr]) {
         self.counters.dials += 1;
         let index = self.free_index();
         let suites = self.crypto.suites();
@@ -66,7 +56,7 @@ impl<C: Crypto> Node<C> {
         self.poll_dials(now);
     }
 
-    fn first_message(
+    pub(super) fn first_message(
         &mut self,
         now: Time,
         index: u32,
@@ -196,7 +186,9 @@ impl<C: Crypto> Node<C> {
             self.send_cookie(now, meta, &hs1);
             return;
         }
-        if self.half_open.len() >= HALF_OPEN_MAX || self.peers_held() >= self.cfg.sessions_max {
+        if self.half_open.len() >= HALF_OPEN_MAX
+            || (self.peers_held() >= self.cfg.sessions_max && !self.by_id.contains_key(&hs1.id))
+        {
             self.counters.handshakes_limited += 1;
             return;
         }
@@ -218,21 +210,7 @@ impl<C: Crypto> Node<C> {
         self.events.push_back(Event::DuplicateIdentity { key: self.key });
     }
 
-    /// Another life of a peer takes the place of the one we knew. That comes back soon only if both
-    /// live.
-    fn note_replaced(&mut self, now: Time, old: EndpointKey, new: EndpointKey) {
-        self.replaced.retain(|(_, at)| now.since(*at) < FLIP);
-        if self.replaced.iter().any(|(key, _)| *key == new) {
-            self.events.push_back(Event::DuplicateIdentity { key: new });
-            self.replaced.retain(|(key, _)| key.id != new.id);
-        }
-        if self.replaced.len() >= REPLACED_MAX {
-            self.replaced.pop_front();
-        }
-        self.replaced.push_back((old, now));
-    }
-
-    fn answer_hs1(
+    pub(super) fn answer_hs1(
         &mut self,
         now: Time,
         meta: &RecvMeta,
@@ -274,12 +252,13 @@ impl<C: Crypto> Node<C> {
             noise,
             since: now,
             early: Vec::new(),
+            failures: 0,
         };
         self.half_open.insert(index, half);
         self.push(Packet { via: Via::Unicast, dst: meta.src, src: meta.dst, bytes });
     }
 
-    fn params(&self, now: Time, index: u32, header: Vec<u8>) -> Params {
+    pub(super) fn params(&self, now: Time, index: u32, header: Vec<u8>) -> Params {
         Params {
             name: self.cfg.name.clone(),
             incarnation: self.key.incarnation,
@@ -297,14 +276,6 @@ impl<C: Crypto> Node<C> {
         }
     }
 
-    /// Survives restarts of an endpoint with a kept key (K-10).
-    fn reset_token(&self, index: u32) -> [u8; 16] {
-        let key = self.crypto.private(b"reset");
-        let mut token = [0; 16];
-        token.copy_from_slice(&self.crypto.mac(&key, &[&index.to_le_bytes()])[..16]);
-        token
-    }
-
     /// HS2: somebody answered us.
     pub(super) fn on_hs2(&mut self, now: Time, meta: &RecvMeta, datagram: &[u8]) {
         let Ok(hs2) = Hs2::decode(datagram) else {
@@ -316,9 +287,16 @@ impl<C: Crypto> Node<C> {
             return;
         };
         let mut payload = Vec::new();
-        let Some((params, key)) = self.read_hs2(&mut dial, &hs2, &mut payload) else {
-            self.counters.handshakes_failed += 1; // a broken Noise state cannot go on
-            self.discovery.on_dial_failed(now, dial.id, &dial.addrs(), &mut self.counters);
+        let read = self.read_hs2(&mut dial, &hs2, &mut payload);
+        let Some((params, key)) = read else {
+            // Anybody can write this packet: the true answer may still come.
+            self.counters.handshakes_failed += 1;
+            dial.failures += 1;
+            if dial.failures < FAILURES_MAX {
+                self.dials.insert(dial.index, dial);
+            } else {
+                self.discovery.on_dial_failed(now, dial.id, &dial.addrs(), &mut self.counters);
+            }
             return;
         };
         if dial.id.is_some_and(|wanted| wanted != key.id) {
@@ -365,7 +343,7 @@ impl<C: Crypto> Node<C> {
     /// Somebody else answered at the address of the one that we dialled, who may be gone for good.
     /// This one we dial at once: it may be dialling a former life of ours in the same way, so that
     /// neither would begin as long as it believes the other to be about to.
-    fn wrong_number(
+    pub(super) fn wrong_number(
         &mut self,
         now: Time,
         addr: SocketAddr,
@@ -383,7 +361,7 @@ impl<C: Crypto> Node<C> {
         }
     }
 
-    fn read_hs2(
+    pub(super) fn read_hs2(
         &self,
         dial: &mut Dial<C::Handshake>,
         hs2: &Hs2<'_>,
@@ -409,7 +387,10 @@ impl<C: Crypto> Node<C> {
         let Some(half) = self.half_open.get_mut(&hs3.responder) else {
             // A copy of an HS3 that we have: our answer was lost, so answer again.
             if let Some(at) = self.by_index.get(&hs3.responder).copied() {
-                if let Some(peer) = self.peer(at) {
+                if let Some(peer) = self.peer(at)
+                    && !peer.session.initiator
+                    && now.since(peer.session.established()) < HALF_OPEN_FOR
+                {
                     peer.session.ping = true;
                 }
                 self.wake(at);
@@ -421,7 +402,10 @@ impl<C: Crypto> Node<C> {
         let mut payload = Vec::new();
         if !half.noise.read(hs3.message, &mut payload) {
             self.counters.handshakes_failed += 1;
-            self.half_open.remove(&hs3.responder);
+            half.failures += 1;
+            if half.failures >= FAILURES_MAX {
+                self.half_open.remove(&hs3.responder);
+            }
             return;
         }
         let Some(mut half) = self.half_open.remove(&hs3.responder) else { return };
@@ -472,276 +456,21 @@ impl<C: Crypto> Node<C> {
     /// DATA for a session whose HS3 has not come yet.
     pub(super) fn hold_early(&mut self, index: u32, meta: RecvMeta, packet: BytesMut) {
         match self.half_open.get_mut(&index) {
-            Some(half) if half.early.len() < EARLY_MAX => half.early.push((meta, packet)),
+            Some(half)
+                if half.early.len() < EARLY_MAX
+                    && half.addr == meta.src
+                    && packet.len() <= Hs1::PADDED_LEN + 300 =>
+            {
+                half.early.push((meta, packet));
+            }
             Some(_) => {}
             None => self.counters.unknown_session += 1,
         }
     }
-
-    fn path_mtu(&self, theirs: u16) -> (u16, u16) {
-        let cap = if theirs == 0 { self.cfg.mtu_max } else { theirs.min(self.cfg.mtu_max) };
-        let base = self.cfg.mtu_base.min(cap).min(self.mtu_cap).max(512);
-        (base, if self.cfg.mtu_discovery { cap.max(base) } else { base })
-    }
-
-    fn peers_held(&self) -> usize {
-        self.by_id.len()
-    }
-
-    /// A handshake is complete: the peer has a (new) session.
-    fn establish(
-        &mut self,
-        now: Time,
-        key: EndpointKey,
-        params: &Params,
-        agreed: Agreed<C::Aead>,
-    ) -> Option<usize> {
-        if let Some((at, peer)) = self.peer_by_id(key.id) {
-            let old = peer.key;
-            let dead = matches!(peer.session.watch.state(), State::Dead(_));
-            if key.incarnation < old.incarnation
-                && !dead
-                && !crate::planted::on("old_incarnation_accepted")
-            {
-                self.rejected(now, agreed.local);
-                return None;
-            }
-            if old.incarnation != key.incarnation {
-                // Only a completed handshake replaces an incarnation (K-8).
-                self.free_peer(now, at, DownReason::Restarted);
-                self.note_replaced(now, old, key);
-            }
-        } else if self.peers_held() >= self.cfg.sessions_max {
-            self.counters.handshakes_limited += 1;
-            return None;
-        }
-        let by = if agreed.hs3.is_some() { self.key.id } else { key.id };
-        if self.superseded(now, key.id, by) {
-            self.rejected(now, agreed.local);
-            return None;
-        }
-        self.counters.sessions_opened += 1;
-        self.dials.retain(|_, dial| dial.id != Some(key.id));
-        let (addr, index) = (agreed.addr, agreed.local);
-        let session = Session::new(now, agreed);
-        let at = match self.by_id.get(&key.id).copied() {
-            Some(at) => {
-                self.replace_session(now, at, session);
-                at
-            }
-            None => self.add_peer(now, key, params, session),
-        };
-        self.by_index.insert(index, at);
-        self.discovery.on_session_up(now, key, &params.name, addr, params.roles, params.host_id);
-        self.greet(now, at);
-        self.run_discovery(now);
-        Some(at)
-    }
-
-    fn rejected(&mut self, now: Time, local: u32) {
-        self.rejected.retain(|(_, at)| now.since(*at) < REJECTED_FOR);
-        self.rejected.push((local, now));
-    }
-
-    /// Both sides completed a handshake at the same time: the one that the larger id began stays,
-    /// at both sides (S-6).
-    fn superseded(&self, now: Time, id: EndpointId, by: EndpointId) -> bool {
-        let held = self.by_id.get(&id).and_then(|at| self.peers.get(*at)).and_then(Option::as_ref);
-        held.is_some_and(|peer| {
-            let session = &peer.session;
-            let held_by = if session.initiator { self.key.id } else { id };
-            let fresh = now.since(session.established()) < SIMULTANEOUS;
-            fresh && held_by > by && !matches!(session.watch.state(), State::Dead(_))
-        })
-    }
-
-    fn add_peer(
-        &mut self,
-        now: Time,
-        key: EndpointKey,
-        params: &Params,
-        session: Session<C::Aead>,
-    ) -> usize {
-        let peer = Peer {
-            key,
-            name: params.name.as_str().into(),
-            roles: params.roles,
-            host_id: params.host_id,
-            session,
-            pn: (0, 0),
-            control: Control::new(),
-            interest: RemoteInterest::default(),
-            interest_told: 0,
-            outs: Default::default(),
-            ins: Default::default(),
-            ready: Default::default(),
-            hot_outs: Vec::new(),
-            hot_ins: Vec::new(),
-            share: Share::new(self.cfg.reassembly_bytes as u64 / 4),
-            naks: Default::default(),
-            queued: false,
-            send_at: Time::NEVER,
-            deadline: now,
-            probe: None,
-            queries: (0, 0),
-            asked: Vec::new(),
-            turn: 0,
-            mismatches: Vec::new(),
-        };
-        self.events.push_back(Event::PeerUp { key, name: peer.name.clone() });
-        let at = self.peers.iter().position(Option::is_none).unwrap_or(self.peers.len());
-        if at == self.peers.len() {
-            self.peers.push(Some(peer));
-        } else if let Some(place) = self.peers.get_mut(at) {
-            *place = Some(peer);
-        }
-        self.by_id.insert(key.id, at);
-        at
-    }
-
-    /// The same life of the peer on a new session: streams go on where they were, control starts
-    /// anew and says everything again.
-    fn replace_session(&mut self, _now: Time, at: usize, session: Session<C::Aead>) {
-        let Some(peer) = self.peer(at) else { return };
-        let old = core::mem::replace(&mut peer.session, session);
-        let was_dead = matches!(old.watch.state(), State::Dead(_));
-        peer.pn = (0, 0);
-        peer.control = Control::new();
-        peer.interest = RemoteInterest::default();
-        peer.interest_told = 0;
-        peer.ins.values_mut().for_each(|incoming| incoming.suspended = true);
-        for out in peer.outs.values_mut() {
-            if !matches!(out.state, OutState::Rejected { .. }) {
-                out.state = OutState::Suspended;
-            }
-        }
-        let (key, name) = (peer.key, peer.name.clone());
-        self.by_index.remove(&old.local);
-        if was_dead {
-            self.events.push_back(Event::PeerUp { key, name });
-        }
-    }
-
-    fn cookie_valid(&self, src: SocketAddr, hs1: &Hs1<'_>) -> bool {
-        self.cookies.secrets.iter().any(|secret| self.cookie(secret, src, hs1.index) == hs1.cookie)
-    }
-
-    fn cookie(&self, secret: &[u8; 32], src: SocketAddr, index: u32) -> [u8; 16] {
-        let mut cookie = [0; 16];
-        let ip = match src.ip() {
-            core::net::IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
-            core::net::IpAddr::V6(ip) => ip.octets(),
-        };
-        let mac = self.crypto.mac(secret, &[&ip, &src.port().to_le_bytes(), &index.to_le_bytes()]);
-        cookie.copy_from_slice(&mac[..16]);
-        cookie
-    }
-
-    fn send_cookie(&mut self, now: Time, meta: &RecvMeta, hs1: &Hs1<'_>) {
-        if now.since(self.cookies.since) >= COOKIE_AGE {
-            self.cookies.secrets = [self.rng.bytes(), self.cookies.secrets[0]];
-            self.cookies.since = now;
-        }
-        let cookie = self.cookie(&self.cookies.secrets[0], meta.src, hs1.index);
-        let mut packet = Cookie { index: hs1.index, cookie, mac: [0; 16] };
-        let mac = self.crypto.mac(&self.realm.mac1, &[Cookie::macced(&packet.encode())]);
-        packet.mac.copy_from_slice(&mac[..16]);
-        let bytes = packet.encode().to_vec();
-        self.push(Packet { via: Via::Unicast, dst: meta.src, src: meta.dst, bytes });
-    }
-
-    /// COOKIE: the responder is under load; say HS1 again with what it gave us.
-    pub(super) fn on_cookie(&mut self, now: Time, meta: &RecvMeta, datagram: &[u8]) {
-        let Ok(cookie) = Cookie::decode(datagram) else {
-            self.counters.malformed_packets += 1;
-            return;
-        };
-        let mac = self.crypto.mac(&self.realm.mac1, &[Cookie::macced(datagram)]);
-        if mac[..16] != cookie.mac {
-            self.counters.wrong_key += 1;
-            return;
-        }
-        let mac1 = self.realm.mac1;
-        let Some(dial) = self.dials.get_mut(&cookie.index) else { return };
-        // Only the clear header changes, and the prologue masks its flags: Noise goes on as it was.
-        let Ok(hs1) = Hs1::decode(&dial.hs1) else { return };
-        let again = Hs1 { cookie_present: true, cookie: cookie.cookie, ..hs1 };
-        let mut bytes = again.encode(dial.hs1.len());
-        let mac = self.crypto.mac(&mac1, &[&bytes]);
-        bytes.extend_from_slice(&mac[..16]);
-        (dial.hs1, dial.cookie) = (bytes, true);
-        dial.again(now, meta.src);
-        self.poll_dials(now);
-    }
-
-    /// VNEG: the responder speaks none of what we offered.
-    pub(super) fn on_vneg(&mut self, now: Time, datagram: &[u8]) {
-        let Ok(vneg) = Vneg::decode(datagram) else {
-            self.counters.malformed_packets += 1;
-            return;
-        };
-        let Some(dial) = self.dials.get(&vneg.index) else { return };
-        let common = best(self.crypto.suites(), vneg.suites).filter(|suite| *suite != dial.suite);
-        let (Some(suite), true) = (common, vneg.versions & VERSIONS != 0) else { return };
-        let Some(mut dial) = self.dials.remove(&vneg.index) else { return };
-        let mut suites = self.crypto.suites();
-        if let Some(at) = suites.iter().position(|s| *s == suite) {
-            suites.swap(0, at);
-        }
-        if let Some((hs1, noise)) = self.first_message(now, dial.index, suites, None) {
-            (dial.hs1, dial.noise, dial.suite) = (hs1, noise, suite);
-            self.dials.insert(dial.index, dial);
-        }
-    }
-
-    /// RESET: the peer does not know the session any more.
-    pub(super) fn on_reset(&mut self, now: Time, datagram: &[u8]) {
-        let Ok(reset) = Reset::decode(datagram) else {
-            self.counters.malformed_packets += 1;
-            return;
-        };
-        // It names the index that we wrote into our packets: the peer's.
-        let held = |peer: &Peer<C::Aead>| {
-            peer.session.remote == reset.index && peer.session.reset_token == reset.token
-        };
-        let at = self.peers.iter().position(|peer| peer.as_ref().is_some_and(held));
-        if let Some(at) = at {
-            self.counters.resets_received += 1;
-            if let Some(peer) = self.peer(at) {
-                if matches!(peer.session.watch.state(), State::Dead(_)) {
-                    return;
-                }
-                peer.session.watch.declare_dead(now);
-            }
-            self.on_dead(now, at);
-            let id = self.peer(at).map(|peer| peer.key.id);
-            if let Some(id) = id {
-                let addrs = self.discovery.candidates(id);
-                self.dial(now, Some(id), &addrs);
-            }
-        }
-    }
-
-    /// A session packet for an index that we do not know, from an address where a member is known
-    /// (S-50).
-    pub(super) fn maybe_reset(&mut self, now: Time, meta: &RecvMeta, index: u32, len: usize) {
-        let second = now.0 / 1_000_000_000;
-        if self.resets.0 != second {
-            self.resets = (second, 0);
-        }
-        let known = self.discovery.knows_address(meta.src.ip());
-        let rejected = self.rejected.iter().any(|(local, _)| *local == index);
-        if len < 48 || self.resets.1 >= 10 || !known || rejected {
-            return;
-        }
-        self.resets.1 += 1;
-        let bytes = Reset { index, token: self.reset_token(index) }.encode().to_vec();
-        self.push(Packet { via: Via::Unicast, dst: meta.src, src: meta.dst, bytes });
-    }
 }
 
 /// The first of `ours` (initiator's order) that the other side has, too.
-fn best(initiator: [u8; 4], responder: [u8; 4]) -> Option<u8> {
+pub(super) fn best(initiator: [u8; 4], responder: [u8; 4]) -> Option<u8> {
     initiator.into_iter().find(|suite| *suite != 0 && responder.contains(suite))
 }
 

@@ -3,7 +3,7 @@
 use super::Node;
 use super::deliver::free;
 use super::local::Publication;
-use super::peer::{OutState, Peer};
+use super::peer::{OutState, Peer, Soonest};
 use crate::counters::Counters;
 use crate::crypto::{Aead, Crypto};
 use crate::events::Event;
@@ -225,6 +225,22 @@ impl<C: Crypto> Desk<'_, C> {
             self.counters.heartbeats_sent += 1;
             encode_beat(0, beat, out);
         }
+        let looked = peer.hot.deadline(pkt) <= now;
+        if looked {
+            peer.hot = Soonest::NEVER;
+            self.reader_feedback(peer, out, limit);
+        }
+        self.counters.naks_sent += encode_naks(&mut peer.naks, limit, out);
+        if looked {
+            self.writer_feedback(peer, out, limit);
+        }
+    }
+
+    /// STATUS and NAK of streams that we read.
+    fn reader_feedback(&self, peer: &mut Peer<C::Aead>, out: &mut Vec<u8>, limit: usize) {
+        let now = self.now;
+        let pkt = peer.session.received;
+        let rtt = peer.session.rtt_view();
         let mut i = 0;
         while let Some(stream) = peer.hot_ins.get(i).copied() {
             let Some(incoming) = peer.ins.get_mut(&stream) else {
@@ -252,10 +268,15 @@ impl<C: Crypto> Desk<'_, C> {
                 incoming.hot = false;
                 peer.hot_ins.swap_remove(i);
             } else {
+                peer.hot.of_reader(&incoming.reader);
                 i += 1;
             }
         }
-        self.counters.naks_sent += encode_naks(&mut peer.naks, limit, out);
+    }
+
+    /// HEARTBEATs of streams that we write.
+    fn writer_feedback(&mut self, peer: &mut Peer<C::Aead>, out: &mut Vec<u8>, limit: usize) {
+        let now = self.now;
         let mut i = 0;
         while let Some(stream) = peer.hot_outs.get(i).copied() {
             let Some(log) = self.publications.get(&stream).map(|publication| &publication.log)
@@ -278,6 +299,9 @@ impl<C: Crypto> Desk<'_, C> {
                 outgoing.hot = false;
                 peer.hot_outs.swap_remove(i);
             } else {
+                if outgoing.state == OutState::Active {
+                    peer.hot.of_cursor(&outgoing.cursor);
+                }
                 i += 1;
             }
         }
@@ -352,10 +376,12 @@ impl<C: Crypto> Desk<'_, C> {
                 break;
             };
             encode_piece(stream, log, piece, out);
-            if let Piece::Gap { count, reason, .. } = piece {
-                self.counters.messages_dropped += count;
-                if reason == GapReason::Evicted {
-                    lagging(self.events, PubId(stream), reader, count);
+            if let Piece::Gap { from, count, reason } = piece {
+                let lost = cursor.told_gone(from, count);
+                self.counters.messages_dropped =
+                    self.counters.messages_dropped.saturating_add(lost);
+                if reason == GapReason::Evicted && lost > 0 {
+                    lagging(self.events, PubId(stream), reader, lost);
                 }
             }
         }
@@ -372,7 +398,7 @@ fn lagging(events: &mut VecDeque<Event>, to: PubId, who: EndpointKey, count: u64
     if let Some(Event::ReaderLagging { publication, reader, missed }) = events.back_mut()
         && (*publication, *reader) == (to, who)
     {
-        *missed += count;
+        *missed = missed.saturating_add(count);
         return;
     }
     events.push_back(Event::ReaderLagging { publication: to, reader: who, missed: count });

@@ -313,6 +313,7 @@ impl<C: Crypto> Node<C> {
                 let asks = out.cursor.deadline().unwrap_or(Time::NEVER);
                 peer.heat_out(stream);
                 peer.deadline = peer.deadline.min(asks);
+                self.peers_due = self.peers_due.min(asks);
             }
             if !peer.queued {
                 peer.queued = true;
@@ -362,6 +363,7 @@ impl<C: Crypto> Node<C> {
             }
             _ => {
                 publication.blocked.get_or_insert(now);
+                self.timed.insert(stream);
                 Err(PublishError::Full)
             }
         }
@@ -374,6 +376,7 @@ impl<C: Crypto> Node<C> {
         publication.holders = publication.holders.saturating_sub(1);
         if publication.holders == 0 {
             publication.closing = Some(now + LINGER);
+            self.timed.insert(id.0);
             self.on_acked(now, id.0);
         }
     }

@@ -153,6 +153,11 @@ impl<C: Crypto> Node<C> {
         own.into_iter().chain(held.map(|peer| peer.key)).collect()
     }
 
+    /// Bytes held for messages that are not complete, or not in order yet.
+    pub fn reassembling(&self) -> u64 {
+        self.pool.used()
+    }
+
     /// Peers with a session.
     pub fn peers(&self) -> Vec<PeerView> {
         let view = |peer: &super::peer::Peer<C::Aead>| PeerView {
@@ -285,7 +290,7 @@ impl<C: Crypto> Node<C> {
     /// The one that is broken, in words.
     pub fn check_invariants(&self) -> Result<(), String> {
         let limit = self.cfg.reassembly_bytes as u64;
-        if self.pool.used() > limit + (limit >> 3) {
+        if self.pool.used() > limit.saturating_mul(2) {
             return Err(format!("O6: {} of {limit} reassembly bytes in use", self.pool.used()));
         }
         for peer in self.peers.iter().flatten() {

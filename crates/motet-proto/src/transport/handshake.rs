@@ -46,6 +46,8 @@ pub struct Dial<H> {
     pub noise: H,
     /// A cookie was asked for and given.
     pub cookie: bool,
+    /// Answers that proved nothing.
+    pub failures: u32,
     targets: Vec<Target>,
 }
 
@@ -72,7 +74,7 @@ impl<H> Dial<H> {
             at: now + STAGGER * u32::try_from(i).unwrap_or(u32::MAX),
         };
         let targets = addrs.iter().take(8).enumerate().map(target).collect();
-        Self { id, index, hs1, suite, noise, cookie: false, targets }
+        Self { id, index, hs1, suite, noise, cookie: false, failures: 0, targets }
     }
 
     /// Where it goes.
@@ -145,6 +147,8 @@ pub struct HalfOpen<H> {
     pub since: Time,
     /// DATA that overtook HS3.
     pub early: Vec<(RecvMeta, BytesMut)>,
+    /// Third messages that proved nothing.
+    pub failures: u32,
 }
 
 /// Handshake packets counted by time, to know when cookies are due (S-7).
@@ -202,6 +206,20 @@ mod tests {
         }
         assert_eq!(log[..4], [(0, a), (100, b), (250, a), (350, b)]);
         assert_eq!(log.len(), 10);
+    }
+
+    #[test] // S-2
+    fn a_dial_never_waits_for_a_moment_at_which_nothing_changes() {
+        let [a, b] = [SocketAddr::from(([10, 0, 0, 1], 1)), SocketAddr::from(([10, 0, 0, 2], 1))];
+        let mut dial = dial(&[a, b]);
+        let mut now = Time::ZERO;
+        while !dial.failed(now) {
+            assert!(dial.poll(now).is_some(), "woken for nothing at {now:?}");
+            while dial.poll(now).is_some() {}
+            assert!(dial.deadline() > now);
+            now = dial.deadline();
+        }
+        assert_eq!(now, Time(5_850_000_000));
     }
 
     #[test] // S-7

@@ -39,6 +39,15 @@ impl Path {
         Self { remote, local, trials: Vec::new() }
     }
 
+    /// Our addresses have changed. Where the one that the peer talks to is gone, the host chooses
+    /// another: a datagram from an address that we do not have is never sent.
+    pub fn on_own_addresses(&mut self, still_ours: impl Fn(IpAddr) -> bool) {
+        let trials = self.trials.iter_mut().map(|trial| &mut trial.local);
+        for local in trials.chain([&mut self.local]) {
+            *local = local.filter(|ip| still_ours(*ip));
+        }
+    }
+
     /// Starts trying an address, unless it is tried already. `token` must be random.
     pub fn try_address(&mut self, now: Time, addr: SocketAddr, local: Option<IpAddr>, token: u64) {
         let known = self.trials.iter().any(|trial| trial.addr == addr);
@@ -97,6 +106,19 @@ mod tests {
         assert_eq!(path.remote, addr(1, 1));
         assert_eq!(path.on_response(7), Some(true));
         assert_eq!(path.remote, addr(2, 1));
+    }
+
+    #[test]
+    fn an_address_of_ours_that_is_gone_is_not_sent_from() {
+        let (old, kept) = (addr(8, 0).ip(), addr(9, 0).ip());
+        let mut path = Path::new(addr(1, 1), Some(old));
+        path.try_address(Time::ZERO, addr(2, 1), Some(old), 7);
+        path.try_address(Time::ZERO, addr(3, 1), Some(kept), 8);
+        path.on_own_addresses(|ip| ip == kept);
+
+        assert_eq!(path.local, None);
+        assert_eq!(path.challenge(Time::ZERO), Some((addr(2, 1), None, 7)));
+        assert_eq!(path.challenge(Time::ZERO), Some((addr(3, 1), Some(kept), 8)));
     }
 
     #[test] // S-41

@@ -15,7 +15,7 @@ use motet_proto::{EndpointKey, Node, PubId, QueryId, SubId, Time};
 use tokio::sync::{Notify, oneshot};
 
 use super::clock::Clock;
-use super::sockets::{Sockets, Tx};
+use super::sockets::{Pumped, Sockets, Tx};
 use crate::event::{Event, EventQueue, EventStream};
 use crate::impair::Impairment;
 
@@ -76,6 +76,15 @@ pub(crate) struct Core {
     leaving: AtomicBool,
     closed: AtomicBool,
     listeners: Mutex<Vec<Weak<EventQueue>>>,
+    pub(crate) calls: Calls,
+}
+
+/// System calls on the unicast socket that moved something, to be held against the datagrams that
+/// the node counts.
+#[derive(Debug, Default)]
+pub(crate) struct Calls {
+    pub(crate) sends: AtomicU64,
+    pub(crate) receives: AtomicU64,
 }
 
 /// What an endpoint knows of itself beside its node.
@@ -138,16 +147,23 @@ impl Core {
             leaving: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             listeners: Mutex::default(),
+            calls: Calls::default(),
         }
     }
 
     /// One short hold of the lock: `what`, then whoever it concerns is woken and the timer is set.
     pub(crate) fn with<R>(&self, what: impl FnOnce(&mut Inner, Time) -> R) -> R {
+        self.with_time(what).0
+    }
+
+    /// As [`Core::with`], and the moment.
+    fn with_time<R>(&self, what: impl FnOnce(&mut Inner, Time) -> R) -> (R, Time) {
         let mut inner = self.inner();
-        let result = what(&mut inner, self.clock.now());
+        let now = self.clock.now();
+        let result = what(&mut inner, now);
         self.dispatch(&mut inner);
         self.arm(&mut inner);
-        result
+        (result, now)
     }
 
     /// As [`Core::with`], then sends what there is to send.
@@ -170,24 +186,35 @@ impl Core {
             };
             while self.dirty.swap(false, Ordering::SeqCst) {
                 self.flushed.store(self.clock.now().0, Ordering::Relaxed);
-                let blocked = tx.pump(self);
-                if blocked && !self.blocked.swap(true, Ordering::SeqCst) {
+                let pumped = tx.pump(self);
+                let blocked = pumped == Pumped::Blocked;
+                if blocked != self.blocked.swap(blocked, Ordering::SeqCst) && blocked {
                     self.changed.notify_one();
-                } else if !blocked {
-                    self.blocked.store(false, Ordering::SeqCst);
+                }
+                if pumped == Pumped::More {
+                    // Said in any case: who could not get `tx` relies on us.
+                    self.dirty.store(true, Ordering::SeqCst);
+                    return self.changed.notify_one();
                 }
             }
         }
     }
 
-    /// As [`Core::flush`], but leaves it to the driver when the last one was a moment ago: then
+    /// As [`Core::act`], but leaves sending to the driver when the last time was a moment ago: then
     /// packets fill while it takes its turn.
-    pub(crate) fn flush_soon(&self) {
-        let last = Time(self.flushed.load(Ordering::Relaxed));
-        if self.clock.now().since(last) >= FLUSH_PAUSE {
-            return self.flush();
+    pub(crate) fn act_soon<R>(&self, what: impl FnOnce(&mut Inner, Time) -> R) -> R {
+        let (result, now) = self.with_time(what);
+        if now.since(Time(self.flushed.load(Ordering::Relaxed))) >= FLUSH_PAUSE {
+            self.flush();
+        } else {
+            self.flush_later();
         }
-        if !self.dirty.swap(true, Ordering::SeqCst) {
+        result
+    }
+
+    /// Leaves sending to the driver.
+    fn flush_later(&self) {
+        if !self.dirty.load(Ordering::SeqCst) && !self.dirty.swap(true, Ordering::SeqCst) {
             self.changed.notify_one();
         }
     }
@@ -226,8 +253,30 @@ impl Core {
         if self.is_closed() {
             queue.close();
         }
+        // Who is there already comes first: nobody can listen before the endpoint is open.
+        let inner = self.inner();
+        for event in self.standing(&inner.node) {
+            queue.push(&event);
+        }
         self.listeners().push(Arc::downgrade(&queue));
+        drop(inner);
         queue.stream()
+    }
+
+    /// What an event stream begins with: the live peers, and who else holds our name.
+    fn standing(&self, node: &Node<AwsLc>) -> Vec<Event> {
+        let mut events = Vec::new();
+        for peer in node.peers() {
+            if matches!(peer.state, motet_proto::transport::liveness::State::Dead(_)) {
+                continue;
+            }
+            if peer.name == self.name && peer.key.incarnation < self.key.incarnation {
+                let (name, other) = (peer.name.clone(), peer.key);
+                events.push(Event::NameConflict { name, other, newcomer: true });
+            }
+            events.push(Event::PeerUp { key: peer.key, name: peer.name });
+        }
+        events
     }
 
     /// Says goodbye without waiting.

@@ -136,6 +136,7 @@ impl Driver {
             let deadline = self.own_deadline();
             core.arm_for(deadline);
             let ready = tokio::select! {
+                biased; // what has arrived is never put off by what is to be sent
                 ready = std::future::poll_fn(|cx| self.poll_ready(cx)) => ready,
                 () = core.changed.notified() => Ready::default(),
             };
@@ -155,7 +156,6 @@ impl Driver {
         if ready.timer {
             core.timer.drain();
         }
-        core.expire(ready.timer);
         let now = core.clock.now();
         let behind = self.receiver.take_behind();
         if ready.unicast || behind {
@@ -167,6 +167,8 @@ impl Driver {
             }
         }
         self.receiver.release_late(core, now);
+        // After the datagrams: an answer that waited in the socket is heard before its timer rings.
+        core.expire(ready.timer);
         if ready.watch && self.watch.as_ref().is_some_and(|watch| watch.get_ref().drain()) {
             // Changes come in bursts.
             self.look = self.look.min(now + DEBOUNCE);

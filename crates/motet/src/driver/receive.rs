@@ -1,6 +1,7 @@
 //! From the sockets into the node.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -41,6 +42,7 @@ impl Receiver {
             if core.sockets.unicast.recv(&mut self.batch).is_err() {
                 return;
             }
+            core.calls.receives.fetch_add(1, Ordering::Relaxed);
             let (block, dice, late) = (&mut self.block, &mut self.dice, &mut self.late);
             for (meta, run) in self.batch.runs() {
                 let about = about(meta);

@@ -1,6 +1,7 @@
 //! The sockets of an endpoint, and sending by them.
 
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use motet_net::{
@@ -128,14 +129,14 @@ impl Tx {
         Self { batch: TxBatch::new(), rest: None, dice }
     }
 
-    /// Sends until the node has nothing more; true if the unicast socket takes nothing now.
-    pub(crate) fn pump(&mut self, core: &Core) -> bool {
-        loop {
+    /// Sends what the node has, but not more than one turn's worth.
+    pub(crate) fn pump(&mut self, core: &Core) -> Pumped {
+        for _ in 0..TRANSMITS_MAX {
             let (transmit, from) = match self.rest.take() {
                 Some(rest) => rest,
                 None => match core.pull(&mut self.batch) {
                     Some(transmit) => (transmit, 0),
-                    None => return false,
+                    None => return Pumped::All,
                 },
             };
             let result = match (&mut self.dice, transmit.via) {
@@ -150,7 +151,7 @@ impl Tx {
             match result {
                 Err(SendError::WouldBlock { sent }) if transmit.via == Via::Unicast => {
                     self.rest = Some((transmit, from + sent));
-                    return true;
+                    return Pumped::Blocked;
                 }
                 Err(SendError::TooBig) => {
                     let Transmit { dst, segment, len, .. } = transmit;
@@ -167,10 +168,26 @@ impl Tx {
                 Ok(()) | Err(_) => {}
             }
         }
+        Pumped::More
     }
 }
 
+/// How a turn of sending ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pumped {
+    /// The node has nothing more.
+    All,
+    /// The unicast socket takes nothing now.
+    Blocked,
+    /// There is more, for another turn: whoever published first is not to send for all others.
+    More,
+}
+
+/// Transmits (64 KB each at most) of one turn.
+const TRANSMITS_MAX: usize = 64;
+
 fn send_unicast(core: &Core, transmit: &Transmit, contents: &[u8]) -> Result<(), SendError> {
+    core.calls.sends.fetch_add(1, Ordering::Relaxed);
     core.sockets.unicast.try_send(&Datagram {
         dst: transmit.dst,
         src: transmit.src,

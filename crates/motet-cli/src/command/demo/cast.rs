@@ -31,7 +31,8 @@ impl Actor {
         lines: mpsc::UnboundedSender<Line>,
     ) -> Result<Self, Failure> {
         let failed = |error: &dyn std::fmt::Display| {
-            let what = format!("endpoint {name} does not start; {error}; check the limits of processes");
+            let what =
+                format!("endpoint {name} does not start; {error}; check the limits of processes");
             Failure::new(Exit::Failed, "M0402", what)
         };
         let program = std::env::current_exe().map_err(|error| failed(&error))?;

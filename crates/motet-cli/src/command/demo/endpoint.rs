@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use motet::{Delivery, DownReason, Endpoint, Event, Message, PubQos, Publisher, SlowPolicy, Subscriber};
+use motet::{
+    Delivery, DownReason, Endpoint, Event, Message, PubQos, Publisher, SlowPolicy, Subscriber,
+};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::mpsc;
@@ -107,10 +109,6 @@ pub(crate) async fn run(_: EndpointArgs, context: &Context) -> Result<Exit, Fail
     teller.tell(Told::Open { id: about.id, secured: about.secured });
     let mut orders = BufReader::new(tokio::io::stdin()).lines();
     let mut tally = Tally::default();
-    // Known before events were listened to.
-    for peer in endpoint.snapshot().peers {
-        up(&mut tally, &teller, peer.name, begun);
-    }
     let (deliveries, mut delivered) = mpsc::channel::<(Delivery, u64)>(64);
     let (published, mut finished) = mpsc::unbounded_channel();
     // Publications stay until the end, so that late joiners get last values.

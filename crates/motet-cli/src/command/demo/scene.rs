@@ -145,11 +145,7 @@ async fn join_late(stage: &mut Stage<'_>) -> Result<(), Failure> {
     ))
 }
 
-async fn lose(
-    stage: &mut Stage<'_>,
-    summary: &mut Summary,
-    report: Report,
-) -> Result<(), Failure> {
+async fn lose(stage: &mut Stage<'_>, summary: &mut Summary, report: Report) -> Result<(), Failure> {
     stage.phase("6  kill -9: the others notice")?;
     let since = stage.lines.len();
     let Some(actor) = stage.actors.remove(KILLED) else {
@@ -341,7 +337,10 @@ impl Summary {
             stage.say(line)?;
         }
         stage.say(format!("time to discover  {}  (slowest of 12 pairs)", shown(self.discover)))?;
-        stage.say(format!("time to notice    {}  (kill -9, slowest endpoint)", shown(self.notice)))?;
+        stage.say(format!(
+            "time to notice    {}  (kill -9, slowest endpoint)",
+            shown(self.notice)
+        ))?;
         stage.write(format!("all phases held, {:.1} s", begun.elapsed().as_secs_f64()))
     }
 }

@@ -62,7 +62,10 @@ fn text(info: &Info) -> String {
         format!("peers        {}", endpoint.peers),
     ];
     lines.extend(topics.iter().map(|topic| {
-        format!("publishes    {} ({} readers, next {})", topic.topic, topic.readers_total, topic.next)
+        format!(
+            "publishes    {} ({} readers, next {})",
+            topic.topic, topic.readers_total, topic.next
+        )
     }));
     lines.extend(subscriptions.iter().map(|subscription| {
         let filters = subscription.filters.join(" ");

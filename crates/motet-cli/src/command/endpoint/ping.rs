@@ -38,7 +38,12 @@ pub(crate) async fn run(args: PingArgs, context: &Context) -> Result<Exit, Failu
         ticks.tick().await;
         let rtt = endpoint.ping(&args.endpoint, context.global.timeout).await?.as_secs_f64();
         if context.out.is_text() {
-            context.out.line(format!("{}: {n} of {}, {}", args.endpoint, args.count, shown(rtt)))?;
+            context.out.line(format!(
+                "{}: {n} of {}, {}",
+                args.endpoint,
+                args.count,
+                shown(rtt)
+            ))?;
         } else {
             context.out.object(&Reply { endpoint: &args.endpoint, n, rtt_seconds: rtt })?;
         }

@@ -25,7 +25,10 @@ pub(crate) async fn run(args: InfoArgs, context: &Context) -> Result<Exit, Failu
         );
         let reading = survey.subscriptions.iter();
         let reading = reading.filter(|each| each.report.filters.contains(&args.topic)).count();
-        let what = format!("nobody publishes {:?}; {reading} endpoints subscribe to it; {near}", args.topic);
+        let what = format!(
+            "nobody publishes {:?}; {reading} endpoints subscribe to it; {near}",
+            args.topic
+        );
         return Err(Failure::new(Exit::NotFound, "M0308", what));
     };
     context.out.document(&view, text)?;
@@ -35,7 +38,8 @@ pub(crate) async fn run(args: InfoArgs, context: &Context) -> Result<Exit, Failu
 fn text(view: &TopicView) -> String {
     let types: Vec<&str> =
         view.types.iter().map(|tag| if tag.is_empty() { "any" } else { tag.as_str() }).collect();
-    let mut lines = vec![format!("topic   {}", view.topic), format!("type    {}", types.join(" and "))];
+    let mut lines =
+        vec![format!("topic   {}", view.topic), format!("type    {}", types.join(" and "))];
     for writer in &view.writers {
         let report = &writer.report;
         let quality = if report.reliable { "reliable" } else { "best effort" };

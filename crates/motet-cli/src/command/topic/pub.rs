@@ -87,7 +87,8 @@ pub(crate) async fn run(args: PubArgs, context: &Context) -> Result<Exit, Failur
     let limit = context.global.timeout;
     let endpoint = context.join().await?;
     let mut events = endpoint.events();
-    let publisher = endpoint.publisher_with(&topic, qos(&args, limit)).await?.blocking_deadline(limit);
+    let publisher =
+        endpoint.publisher_with(&topic, qos(&args, limit)).await?.blocking_deadline(limit);
     if let Some(n) = args.wait_readers {
         publisher.wait_readers(n, limit).await.map_err(|_| {
             Failure::timed_out(format!(
@@ -189,7 +190,7 @@ async fn publish(
 }
 
 fn pace(args: &PubArgs) -> Option<Interval> {
-    let period = args.interval.or(args.rate.map(|hz| Duration::from_secs_f64(1.0 / hz)))?;
+    let period = args.interval.or_else(|| args.rate.map(|hz| Duration::from_secs_f64(1.0 / hz)))?;
     let mut pace = interval(period.max(Duration::from_micros(1)));
     pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
     Some(pace)
@@ -198,7 +199,8 @@ fn pace(args: &PubArgs) -> Option<Interval> {
 fn parse(args: &PubArgs) -> Result<(String, Source), Failure> {
     let mut words = args.words.iter();
     let topic = args.topic.as_ref().or_else(|| words.next());
-    let topic = topic.ok_or_else(|| Failure::usage("a topic is missing; as in: motet pub line1/temp 21.5"))?;
+    let topic = topic
+        .ok_or_else(|| Failure::usage("a topic is missing; as in: motet pub line1/temp 21.5"))?;
     let word = words.next();
     if words.next().is_some() {
         return Err(Failure::usage("two messages were given; quote a message with spaces"));
@@ -206,8 +208,16 @@ fn parse(args: &PubArgs) -> Result<(String, Source), Failure> {
     let paced = args.rate.is_some() || args.interval.is_some();
     let often = args.count.or(if paced { None } else { Some(1) });
     let bytes = match (word, &args.message, &args.file) {
-        (Some(_), ..) if args.message.is_some() || args.file.is_some() || args.lines || args.stdin || args.empty => {
-            return Err(Failure::usage("two messages were given; give one of BODY, -m, -f, -l, -s, -n"));
+        (Some(_), ..)
+            if args.message.is_some()
+                || args.file.is_some()
+                || args.lines
+                || args.stdin
+                || args.empty =>
+        {
+            return Err(Failure::usage(
+                "two messages were given; give one of BODY, -m, -f, -l, -s, -n",
+            ));
         }
         (Some(word), ..) => body(word)?,
         (None, Some(message), _) => message.clone().into_bytes(),

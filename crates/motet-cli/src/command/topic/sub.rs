@@ -75,8 +75,7 @@ struct Tally {
 }
 
 pub(crate) async fn run(args: SubArgs, context: &Context) -> Result<Exit, Failure> {
-    let filters: Vec<&str> =
-        args.topics.iter().chain(&args.filters).map(String::as_str).collect();
+    let filters: Vec<&str> = args.topics.iter().chain(&args.filters).map(String::as_str).collect();
     if filters.is_empty() {
         return Err(Failure::usage("a topic is missing; as in: motet sub 'line1/**'"));
     }
@@ -95,7 +94,7 @@ pub(crate) async fn run(args: SubArgs, context: &Context) -> Result<Exit, Failur
             Err(Failure::timed_out(format!(
                 "{} did not bring {} within {wait:?}; see: motet topic list",
                 filters.join(" "),
-                args.count.map_or("an end".to_owned(), |n| format!("{n} messages")),
+                args.count.map_or_else(|| "an end".to_owned(), |n| format!("{n} messages")),
             )))
         }),
     };
@@ -128,7 +127,12 @@ async fn read(
                     context.out.remark(format!("missed {n} messages of {topic}: {reason_name}"));
                 } else {
                     let (topic, writer) = (topic.to_string(), writer.id.to_string());
-                    context.out.object(&MissedObject { missed: n, topic, writer, reason: reason_name })?;
+                    context.out.object(&MissedObject {
+                        missed: n,
+                        topic,
+                        writer,
+                        reason: reason_name,
+                    })?;
                 }
                 if let (MissedReason::Lagging, Some(limit)) = (reason, args.abort_after) {
                     let what = format!(
@@ -194,9 +198,8 @@ impl Tally {
         let Self { messages, bytes, missed, ages } = self;
         let seconds = took.as_secs_f64();
         let delay = Spread::of(ages.iter().copied());
-        let delay = delay.map(|delay| {
-            format!(", delay mean {:.6} s, max {:.6} s", delay.mean, delay.max)
-        });
+        let delay =
+            delay.map(|delay| format!(", delay mean {:.6} s, max {:.6} s", delay.mean, delay.max));
         format!(
             "{messages} messages, {bytes} bytes, {missed} missed in {seconds:.3} s{}",
             delay.unwrap_or_default()

@@ -55,7 +55,11 @@ pub(crate) struct Survey {
 }
 
 /// Asks everybody who is here at once. Those who do not answer in time are named on stderr.
-pub(crate) async fn survey(endpoint: &Endpoint, wait: Option<Duration>, context: &Context) -> Survey {
+pub(crate) async fn survey(
+    endpoint: &Endpoint,
+    wait: Option<Duration>,
+    context: &Context,
+) -> Survey {
     let peers = list::listen(endpoint, wait, false, context).await;
     let mut asked = tokio::task::JoinSet::new();
     for peer in peers {

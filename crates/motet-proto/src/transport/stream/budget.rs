@@ -59,11 +59,12 @@ pub struct Budget<'a> {
 }
 
 impl Budget<'_> {
-    /// True if `bytes` more may be held. The message next in line (`head`) always may: else two
-    /// half-assembled giants could wait for each other.
+    /// True if `bytes` more may be held. The message next in line (`head`) has as much again to
+    /// itself: else two half-assembled giants could wait for each other.
     pub fn may(&self, bytes: u64, head: bool) -> bool {
-        let fits = |used: u64, max: u64| bytes <= max.saturating_sub(used);
-        head || (fits(self.pool.used, self.pool.max) && fits(self.share.used, self.share.max))
+        let times = if head { 2 } else { 1 };
+        let fits = |used: u64, max: u64| bytes <= max.saturating_mul(times).saturating_sub(used);
+        fits(self.pool.used, self.pool.max) && fits(self.share.used, self.share.max)
     }
 
     /// Counts `bytes` as held.

@@ -141,6 +141,8 @@ pub struct Cursor {
     window: u64,
     repairs: Repairs,
     refused: RangeSet,
+    /// What a GAP was sent for and is not acknowledged.
+    told: RangeSet,
     /// When the next heartbeat for unacknowledged data is due, the wait that led there, and the
     /// latest moment for it.
     beat: Option<Time>,
@@ -169,6 +171,7 @@ impl Cursor {
             window: 0,
             repairs: Repairs::default(),
             refused: RangeSet::new(),
+            told: RangeSet::new(),
             beat: None,
             beat_wait: BEAT_MAX,
             beat_cap: Time::NEVER,
@@ -297,6 +300,7 @@ impl Cursor {
         if advanced {
             self.repairs.acked(next_seq, next_off);
             self.refused.remove(0, next_seq);
+            self.told.remove(0, next_seq);
             self.beat_wait = beat_base(rtt);
             self.beat = self.pending().then(|| now + self.beat_wait);
             self.beat_cap = now + BEAT_MAX;
@@ -341,6 +345,16 @@ impl Cursor {
             self.touch(now, rtt);
         }
         out
+    }
+
+    /// A GAP for `count` messages from `from` on leaves. How many of them it is the first for: a
+    /// GAP that was lost is sent again, but its messages are lost once.
+    pub fn told_gone(&mut self, from: u64, count: u64) -> u64 {
+        let to = from.saturating_add(count);
+        if !self.reliable || self.told.len_after_insert(from, to) > REPAIRS_MAX {
+            return count;
+        }
+        self.told.insert(from, to)
     }
 
     /// A REJECT_MSG came: this reader gets GAP(refused) instead of the message.

@@ -10,6 +10,8 @@ const DELAY: Duration = Duration::from_millis(5);
 const REOPEN_MAX: u32 = 5;
 /// Shorter round trips do not count as such for growing: a driver wakes no more often.
 const ROUND_MIN: Duration = Duration::from_millis(1);
+/// A window that the writer calls too small grows at most so often.
+const GROW_AFTER: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Debug)]
 pub(super) struct Flow {
@@ -23,6 +25,7 @@ pub(super) struct Flow {
     auto: u64,
     tuned_at: Time,
     tuned_pos: u64,
+    grown_at: Time,
     told: u64,
     due: Option<Time>,
     dirty: bool,
@@ -38,6 +41,7 @@ impl Flow {
             auto: WINDOW_INITIAL,
             tuned_at: Time::ZERO,
             tuned_pos: 0,
+            grown_at: Time::ZERO,
             told: WINDOW_INITIAL,
             due: None,
             dirty: false,
@@ -56,6 +60,16 @@ impl Flow {
     /// Data came: the writer knows of the open window.
     pub(super) fn arrived(&mut self) {
         self.reopened = 0;
+    }
+
+    /// The writer says that the window stops it. While losses are mended a window lasts longer than
+    /// two round trips, so that the time it takes does not show that it is the limit.
+    pub(super) fn limited(&mut self, now: Time) {
+        if now.since(self.grown_at) >= GROW_AFTER {
+            self.auto = (self.auto * 2).min(WINDOW_AUTO_MAX);
+            self.grown_at = now;
+            self.urge(now);
+        }
     }
 
     /// Something new would be said.
@@ -134,6 +148,17 @@ mod tests {
         now = now + MS * 1_000;
         flow.consume(now, WINDOW_INITIAL * 2);
         assert_eq!(flow.grant(now, &rtt(), u64::MAX, 0), WINDOW_INITIAL * 2);
+    }
+
+    #[test] // T-31
+    fn a_window_that_the_writer_calls_too_small_doubles_however_long_it_took() {
+        let mut flow = Flow::new();
+        let now = Time::ZERO + MS * 1_000;
+        flow.limited(now);
+        flow.limited(now + MS);
+        assert_eq!(flow.deadline(), Some(now), "it is told at once");
+        assert_eq!(flow.grant(now, &rtt(), u64::MAX, 0), WINDOW_INITIAL * 2);
+        assert_eq!(flow.grant(now, &rtt(), 1_000, 0), WINDOW_INITIAL * 2, "never taken back");
     }
 
     #[test] // T-31

@@ -128,6 +128,14 @@ impl Gaps {
         Some(if later { Time::ZERO } else { self.due })
     }
 
+    /// Until then, and until that many packets have arrived, nothing is due.
+    pub fn bound(&self) -> (Time, u64) {
+        if self.map.is_empty() {
+            return (Time::NEVER, u64::MAX);
+        }
+        (self.due, self.born_pkt.saturating_add(PACKETS))
+    }
+
     /// Names each range that is due, ascending, and puts it off by what `retry` says for the
     /// number of times it was asked for.
     pub fn ask(

@@ -41,6 +41,8 @@ const REORDER: (Duration, Duration) = (Duration::from_micros(200), Duration::fro
 const RETRY: (Duration, Duration) = (Duration::from_millis(2), Duration::from_secs(1));
 /// Half-complete messages of a best-effort stream.
 const BEST_EFFORT_PARTIALS: usize = 4;
+/// A GAP names no more messages than this: nobody has ever written so many.
+const GAP_MAX: u64 = 1 << 48;
 /// What a partial message counts beside its bytes.
 const PARTIAL_COST: u64 = 256;
 
@@ -180,6 +182,11 @@ impl<P: Pieces> Reader<P> {
         self.high
     }
 
+    /// Everything known to exist is handed out.
+    pub fn is_caught_up(&self) -> bool {
+        self.high == self.next && self.out.is_empty()
+    }
+
     /// The session's round trip, whenever it changed.
     pub fn set_rtt(&mut self, rtt: RttView) {
         self.rtt = rtt;
@@ -199,7 +206,7 @@ impl<P: Pieces> Reader<P> {
         if body.len() as u64 > self.qos.max_message {
             return Err(self.too_large());
         }
-        if seq == self.next && self.high == self.next && open && self.out.is_empty() {
+        if seq == self.next && open && self.is_caught_up() {
             // Nothing is known beyond it, so nothing is held or missing: no map is touched.
             (self.next, self.high) = (seq + 1, seq + 1);
             self.arrived();
@@ -318,7 +325,7 @@ impl<P: Pieces> Reader<P> {
         next_seq: u64,
         answer: bool,
         end: bool,
-        _blocked: bool,
+        blocked: bool,
     ) {
         if !self.qos.reliable {
             self.end = end.then_some(next_seq).or(self.end);
@@ -347,6 +354,9 @@ impl<P: Pieces> Reader<P> {
             self.close_tail(at);
         }
         self.end = end.then_some(next_seq).or(self.end);
+        if blocked {
+            self.flow.limited(at.now);
+        }
         if answer {
             self.flow.urge(at.now);
         }
@@ -366,7 +376,7 @@ impl<P: Pieces> Reader<P> {
             return;
         }
         let full = self.skips.len() >= GAPS_MAX || self.out.len() >= GAPS_MAX;
-        if from - self.next >= WINDOW_MSGS || full || !self.room_for(from, to) {
+        if from - self.next >= WINDOW_MSGS || count > GAP_MAX || full || !self.room_for(from, to) {
             self.counts.overruns += 1;
             return;
         }
@@ -429,6 +439,13 @@ impl<P: Pieces> Reader<P> {
     pub fn nak_deadline(&self, pkt: u64) -> Option<Time> {
         let holes = self.partials.values().filter_map(|partial| partial.holes.deadline(pkt));
         holes.chain(self.gaps.deadline(pkt)).min()
+    }
+
+    /// Until then, and until the session will have received that many packets,
+    /// [`Reader::nak_deadline`] is not due. May be too early, never too late.
+    pub fn nak_bound(&self) -> (Time, u64) {
+        let holes = self.partials.values().map(|partial| partial.holes.bound());
+        holes.fold(self.gaps.bound(), |(at, pkt), hole| (at.min(hole.0), pkt.min(hole.1)))
     }
 
     /// All that is due, ascending; puts each off until its next try.

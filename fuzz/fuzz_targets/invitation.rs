@@ -1,0 +1,4 @@
+//! See `motet_fuzz::invitation`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| motet_fuzz::invitation(data));
