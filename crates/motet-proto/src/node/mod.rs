@@ -171,7 +171,7 @@ impl<C: Crypto> Node<C> {
             name: cfg.name.as_str().into(),
             wall: Wall::new(wall_ms, now),
             cookies: Cookies { secrets: [rng.bytes(), rng.bytes()], since: now },
-            pool: Pool::new(cfg.reassembly_bytes as u64),
+            pool: Pool::new(reassembly(&cfg)),
             cfg,
             crypto,
             key,
@@ -253,6 +253,12 @@ impl<C: Crypto> Node<C> {
             }
         }
     }
+}
+
+/// Bytes for reordering and reassembly: at least so many that one message of the largest size fits
+/// into what the head of one stream of one peer may take.
+fn reassembly(cfg: &Config) -> u64 {
+    (cfg.reassembly_bytes as u64).max(2 * cfg.max_message)
 }
 
 /// The id that belongs to a public key (K-1).

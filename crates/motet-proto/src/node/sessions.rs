@@ -124,7 +124,7 @@ impl<C: Crypto> Node<C> {
             hot_outs: Vec::new(),
             hot_ins: Vec::new(),
             hot: Soonest::NEVER,
-            share: Share::new(self.cfg.reassembly_bytes as u64 / 4),
+            share: Share::new(super::reassembly(&self.cfg) / 4),
             naks: Default::default(),
             queued: false,
             send_at: Time::NEVER,

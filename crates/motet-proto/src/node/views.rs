@@ -289,7 +289,7 @@ impl<C: Crypto> Node<C> {
     /// # Errors
     /// The one that is broken, in words.
     pub fn check_invariants(&self) -> Result<(), String> {
-        let limit = self.cfg.reassembly_bytes as u64;
+        let limit = super::reassembly(&self.cfg);
         if self.pool.used() > limit.saturating_mul(2) {
             return Err(format!("O6: {} of {limit} reassembly bytes in use", self.pool.used()));
         }

@@ -267,8 +267,8 @@ fn the_message_next_in_line_is_taken_even_when_memory_is_full() {
     }
     let before = desk.reader.counts.overruns;
     assert!(before > 0);
-    for off in 0..40 {
-        desk.piece(1, 2_000_000, off * 50_000, 50_000);
+    for off in 0..18 {
+        desk.piece(1, 900_000, off * 50_000, 50_000);
     }
     assert_eq!((desk.reader.next(), desk.reader.counts.overruns), (2, before));
 }
