@@ -19,9 +19,12 @@ use crate::identity::x25519;
 const MAX_OVERHEAD: usize = 96;
 const TAG: usize = 16;
 
-/// One handshake. After any `false` it is dead: it writes, reads, names and yields nothing.
+/// One handshake. A message that is not authentic changes nothing and names nobody; after a `false`
+/// of `write` it is dead.
 pub struct NoiseHandshake {
     state: Option<HandshakeState>,
+    /// The last message read was authentic.
+    proven: bool,
 }
 
 impl NoiseHandshake {
@@ -51,7 +54,7 @@ impl NoiseHandshake {
                 Role::Responder => builder.build_responder(),
             }
         };
-        Self { state: build().ok() }
+        Self { state: build().ok(), proven: false }
     }
 
     /// Runs one step of snow's, which writes at most `room` bytes, at the end of `out`.
@@ -81,11 +84,14 @@ impl Handshake for NoiseHandshake {
     }
 
     fn read(&mut self, message: &[u8], payload: &mut Vec<u8>) -> bool {
-        self.step(payload, message.len(), |state, room| state.read_message(message, room))
+        // snow puts its symmetric state back when a message fails, but keeps the key it named.
+        self.proven =
+            self.step(payload, message.len(), |state, room| state.read_message(message, room));
+        self.proven
     }
 
     fn remote_key(&self) -> Option<[u8; 32]> {
-        self.state.as_ref()?.get_remote_static()?.try_into().ok()
+        self.state.as_ref().filter(|_| self.proven)?.get_remote_static()?.try_into().ok()
     }
 
     fn split(&mut self) -> Option<([u8; 32], [u8; 32])> {
@@ -332,7 +338,7 @@ mod tests {
                 .fixed_ephemeral_key_for_testing_only(&ephemeral);
             let state =
                 if initiator { builder.build_initiator() } else { builder.build_responder() };
-            NoiseHandshake { state: state.ok() }
+            NoiseHandshake { state: state.ok(), proven: false }
         };
         let mut writer = build(true);
         let mut reader = build(false);
