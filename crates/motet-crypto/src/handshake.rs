@@ -84,7 +84,8 @@ impl Handshake for NoiseHandshake {
     }
 
     fn read(&mut self, message: &[u8], payload: &mut Vec<u8>) -> bool {
-        // snow puts its symmetric state back when a message fails, but keeps the key it named.
+        // snow puts its symmetric state back when a message fails, but keeps the key it named, and
+        // once a third message has named its sender, the packet key that followed from it.
         self.proven =
             self.step(payload, message.len(), |state, room| state.read_message(message, room));
         self.proven
