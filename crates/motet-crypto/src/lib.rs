@@ -58,9 +58,10 @@ pub(crate) fn hkdf_sha256(key: &[u8], info: &[&[u8]]) -> [u8; 32] {
     out
 }
 
-/// Fills `out` from the operating system's generator. aws-lc aborts before it gives weak bytes.
+/// Fills `out` from the operating system's generator. Not by aws-lc: its generator first gathers
+/// jitter of the CPU, 21 ms of every start.
 pub(crate) fn random(out: &mut [u8]) {
-    aws_lc_rs::rand::fill(out).expect("the operating system gives random bytes");
+    getrandom::fill(out).expect("the operating system gives random bytes");
 }
 
 #[cfg(test)]
