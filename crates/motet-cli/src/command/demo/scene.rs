@@ -153,9 +153,20 @@ async fn lose(stage: &mut Stage<'_>, summary: &mut Summary, report: Report) -> R
     };
     let pid = actor.pid;
     summary.gone = Some(report);
+    let others: Vec<String> = stage.actors.keys().cloned().collect();
+    // Who has not met it yet could not miss it.
+    stage
+        .until(0, "meeting of east with every other endpoint", |lines| {
+            let knows = |(_, (who, _, told)): &(Instant, Line)| match told {
+                Told::Up { name, .. } if name == KILLED => Some(who.clone()),
+                _ => None,
+            };
+            let known: BTreeSet<String> = lines.iter().filter_map(knows).collect();
+            others.iter().all(|other| known.contains(other)).then_some(())
+        })
+        .await?;
     let killed = Instant::now();
     actor.kill().await;
-    let others: Vec<String> = stage.actors.keys().cloned().collect();
     let noticed = stage
         .until(since, "word that east is gone from every other endpoint", |lines| {
             let down: BTreeMap<String, (f64, f64)> = lines
@@ -205,7 +216,8 @@ async fn welcome(stage: &mut Stage<'_>, summary: &mut Summary) -> Result<(), Fai
         return Err(stage.failed("its old self still holds the name"));
     }
     subscribe(stage, KILLED, "demo/again", 50).await;
-    publish(stage, "demo/again", (50, 400, 64), 1).await;
+    // Two: the late joiner reads demo/*, too.
+    publish(stage, "demo/again", (50, 400, 64), 2).await;
     let hash = published(stage, since, "demo/again").await?;
     complete(stage, since, "demo/again", &[KILLED], &hash).await?;
     summary.back = true;
