@@ -23,9 +23,6 @@ pub(super) mod stream_end {
     pub(in crate::node) const BROKEN: u64 = 18;
 }
 
-/// Messages of an ended stream that are named as missing, one by one.
-const CUT_OFF_MAX: u64 = 65_536;
-
 pub(super) fn budget<'a>(pool: &'a mut Pool, share: &'a mut Share) -> Budget<'a> {
     Budget { pool, share }
 }
@@ -240,11 +237,12 @@ impl<C: Crypto> Node<C> {
     }
 
     /// A stream ends before all that is known of it has come: what is missing is said.
-    pub(super) fn cut_off(&mut self, at: usize, stream: StreamId) {
+    pub(super) fn cut_off(&mut self, now: Time, at: usize, stream: StreamId) {
         let Some(incoming) = self.peer(at).and_then(|peer| peer.ins.get(&stream)) else { return };
         let (from, high) = (incoming.reader.next(), incoming.reader.high());
-        for seq in from..high.min(from + CUT_OFF_MAX) {
-            self.missed(at, stream, seq, MissedReason::Cancelled);
+        if from < high {
+            let (n, reason) = (high - from, MissedReason::Cancelled);
+            self.deliver(now, at, stream, Item::Missed { from, n, reason });
         }
     }
 

@@ -271,7 +271,7 @@ impl<C: Crypto> Node<C> {
             let evicted = code == stream_end::EVICTED;
             let Some(writer) = self.peer(at).map(|peer| peer.key) else { return };
             self.drain(now, at, stream);
-            self.cut_off(at, stream);
+            self.cut_off(now, at, stream);
             if let Some(incoming) = self.drop_incoming(at, stream) {
                 self.evicted |= evicted;
                 let state = if evicted { WriterState::Evicted } else { WriterState::Left };
