@@ -68,6 +68,8 @@ pub(crate) struct Core {
     flushed: AtomicU64,
     /// The unicast socket takes nothing now.
     blocked: AtomicBool,
+    /// The driver would spin, but sleeps: whoever sends wakes it, for an answer may be near.
+    asleep: AtomicBool,
     /// The driver shall look again.
     pub(crate) changed: Notify,
     /// Something has moved on: those who wait for a condition look again.
@@ -142,6 +144,7 @@ impl Core {
             dirty: AtomicBool::new(false),
             flushed: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
             changed: Notify::new(),
             progress: Notify::new(),
             leaving: AtomicBool::new(false),
@@ -204,8 +207,11 @@ impl Core {
     /// packets fill while it takes its turn.
     pub(crate) fn act_soon<R>(&self, what: impl FnOnce(&mut Inner, Time) -> R) -> R {
         let (result, now) = self.with_time(what);
-        if now.since(Time(self.flushed.load(Ordering::Relaxed))) >= FLUSH_PAUSE {
+        if now.since(self.flushed()) >= FLUSH_PAUSE {
             self.flush();
+            if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+                self.changed.notify_one();
+            }
         } else {
             self.flush_later();
         }
@@ -216,6 +222,19 @@ impl Core {
     fn flush_later(&self) {
         if !self.dirty.load(Ordering::SeqCst) && !self.dirty.swap(true, Ordering::SeqCst) {
             self.changed.notify_one();
+        }
+    }
+
+    /// When the last turn of sending began.
+    pub(crate) fn flushed(&self) -> Time {
+        Time(self.flushed.load(Ordering::Relaxed))
+    }
+
+    /// Says whether a driver that spins has gone to sleep.
+    pub(crate) fn set_asleep(&self, asleep: bool) {
+        // Written when it changes only: who publishes reads it.
+        if self.asleep.load(Ordering::Relaxed) != asleep {
+            self.asleep.store(asleep, Ordering::Relaxed);
         }
     }
 

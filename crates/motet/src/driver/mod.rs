@@ -9,8 +9,10 @@ mod core;
 mod receive;
 mod sockets;
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -33,9 +35,10 @@ pub(crate) async fn start(
     core: Arc<Core>,
     lock: Option<FileLock>,
     dedicated: bool,
+    spin: Duration,
 ) -> Result<(), OpenError> {
     let (started, result) = oneshot::channel();
-    let run = run(Shut { core, _lock: lock }, started);
+    let run = run(Shut { core, _lock: lock }, spin, started);
     if dedicated {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -50,8 +53,8 @@ pub(crate) async fn start(
     result.await.unwrap_or(Err(OpenError::NoRuntime))
 }
 
-async fn run(shut: Shut, started: oneshot::Sender<Result<(), OpenError>>) {
-    let mut driver = match Driver::new(Arc::clone(&shut.core)) {
+async fn run(shut: Shut, spin: Duration, started: oneshot::Sender<Result<(), OpenError>>) {
+    let mut driver = match Driver::new(Arc::clone(&shut.core), spin) {
         Ok(driver) => driver,
         Err(error) => {
             let _ = started.send(Err(OpenError::Socket(error))); // opening may have been abandoned
@@ -88,6 +91,8 @@ struct Driver {
     drops: (Time, u64),
     /// When to end although not everything was said.
     leave_by: Option<Time>,
+    /// How long to look again and again after the last turn of sending, before sleeping.
+    spin: Duration,
 }
 
 /// What has become ready.
@@ -101,7 +106,7 @@ struct Ready {
 }
 
 impl Driver {
-    fn new(core: Arc<Core>) -> io::Result<Self> {
+    fn new(core: Arc<Core>, spin: Duration) -> io::Result<Self> {
         let both = Interest::READABLE | Interest::WRITABLE;
         let unicast = register(Arc::clone(&core.sockets.unicast), both)?;
         let timer = register(Arc::clone(&core.timer), Interest::READABLE)?;
@@ -121,6 +126,7 @@ impl Driver {
             look: now + LOOK_EVERY,
             drops: (now, 0),
             leave_by: None,
+            spin,
         };
         driver.register_groups()?;
         Ok(driver)
@@ -132,14 +138,8 @@ impl Driver {
             if self.is_over() {
                 return;
             }
-            let core = Arc::clone(&self.core);
-            let deadline = self.own_deadline();
-            core.arm_for(deadline);
-            let ready = tokio::select! {
-                biased; // what has arrived is never put off by what is to be sent
-                ready = std::future::poll_fn(|cx| self.poll_ready(cx)) => ready,
-                () = core.changed.notified() => Ready::default(),
-            };
+            self.core.arm_for(self.own_deadline());
+            let ready = self.wait().await;
             self.handle(ready);
             self.core.flush();
             self.core.progress.notify_waiters();
@@ -148,6 +148,44 @@ impl Driver {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Waits until something is ready: for a while by looking again and again, then asleep.
+    async fn wait(&self) -> Ready {
+        let core = &self.core;
+        let mut changed = pin!(core.changed.notified());
+        loop {
+            let found = poll_fn(|cx| {
+                // What has arrived is never put off by what is to be sent.
+                if let Poll::Ready(ready) = self.poll_ready(cx) {
+                    Poll::Ready(Some(ready))
+                } else if changed.as_mut().poll(cx).is_ready() {
+                    Poll::Ready(Some(Ready::default()))
+                } else if self.spins() {
+                    Poll::Ready(None)
+                } else {
+                    Poll::Pending
+                }
+            });
+            match found.await {
+                Some(ready) => {
+                    core.set_asleep(false);
+                    return ready;
+                }
+                // The runtime asks the kernel once, without waiting, before it comes back here.
+                None => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    /// Whether the last turn of sending is so recent that sleeping is put off.
+    fn spins(&self) -> bool {
+        if self.spin.is_zero() {
+            return false;
+        }
+        let spins = self.core.clock.now().since(self.core.flushed()) < self.spin;
+        self.core.set_asleep(!spins);
+        spins
     }
 
     /// What is ready is cleared before it is used up, so no wake-up is lost.
