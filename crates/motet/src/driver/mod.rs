@@ -11,7 +11,7 @@ mod sockets;
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -80,6 +80,8 @@ impl Drop for Shut {
 struct Driver {
     core: Arc<Core>,
     unicast: AsyncFd<Arc<UnicastSocket>>,
+    /// The same socket, while it takes nothing.
+    writable: Option<AsyncFd<OwnedFd>>,
     groups: Vec<AsyncFd<Arc<MulticastSocket>>>,
     timer: AsyncFd<Arc<Timer>>,
     watch: Option<AsyncFd<InterfaceWatch>>,
@@ -107,8 +109,7 @@ struct Ready {
 
 impl Driver {
     fn new(core: Arc<Core>, spin: Duration) -> io::Result<Self> {
-        let both = Interest::READABLE | Interest::WRITABLE;
-        let unicast = register(Arc::clone(&core.sockets.unicast), both)?;
+        let unicast = register(Arc::clone(&core.sockets.unicast), Interest::READABLE)?;
         let timer = register(Arc::clone(&core.timer), Interest::READABLE)?;
         // Where netlink is forbidden, the interfaces are looked at once a minute all the same.
         let watch = InterfaceWatch::new().ok();
@@ -118,6 +119,7 @@ impl Driver {
         let mut driver = Self {
             core,
             unicast,
+            writable: None,
             groups: Vec::new(),
             timer,
             watch,
@@ -139,6 +141,7 @@ impl Driver {
                 return;
             }
             self.core.arm_for(self.own_deadline());
+            self.register_writable();
             let ready = self.wait().await;
             self.handle(ready);
             self.core.flush();
@@ -243,6 +246,20 @@ impl Driver {
         Ok(())
     }
 
+    /// Asks when the socket takes something, but only while it takes nothing: otherwise every
+    /// datagram that leaves the machine would wake us.
+    fn register_writable(&mut self) {
+        if !self.core.is_blocked() {
+            self.writable = None;
+        } else if self.writable.is_none() {
+            // A descriptor is registered once: this is another one of the same socket.
+            let other = self.unicast.get_ref().as_fd().try_clone_to_owned();
+            let registered = other.and_then(|fd| register(fd, Interest::WRITABLE));
+            // Out of descriptors: whatever wakes us next sends the rest.
+            self.writable = registered.ok();
+        }
+    }
+
     /// Clock and losses, once a second at most and only when awake anyway.
     fn look_at_kernel(&mut self, now: Time) {
         if let Some(wall) = self.wall.jumped(now) {
@@ -279,8 +296,7 @@ impl Driver {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Ready> {
         let ready = Ready {
             unicast: is_readable(&self.unicast, cx),
-            // Asked for only while something waits, or every acknowledgement would wake us.
-            writable: self.core.is_blocked() && is_writable(&self.unicast, cx),
+            writable: self.writable.as_ref().is_some_and(|fd| is_writable(fd, cx)),
             groups: self.groups.iter().fold(false, |any, group| is_readable(group, cx) | any),
             timer: is_readable(&self.timer, cx),
             watch: self.watch.as_ref().is_some_and(|watch| is_readable(watch, cx)),

@@ -39,9 +39,7 @@ impl Receiver {
     pub(crate) fn unicast(&mut self, core: &Core) {
         for _ in 0..BATCHES_MAX {
             // Others than `WouldBlock` are passing: what comes next makes it readable again.
-            if core.sockets.unicast.recv(&mut self.batch).is_err() {
-                return;
-            }
+            let Ok(filled) = core.sockets.unicast.recv(&mut self.batch) else { return };
             core.calls.receives.fetch_add(1, Ordering::Relaxed);
             let (block, dice, late) = (&mut self.block, &mut self.dice, &mut self.late);
             for (meta, run) in self.batch.runs() {
@@ -58,6 +56,9 @@ impl Receiver {
             }
             // Acknowledgements and repairs leave while the next batch arrives.
             core.flush();
+            if filled < RecvBatch::COUNT_MAX {
+                return; // that was all
+            }
         }
         self.behind = true;
     }
