@@ -11,12 +11,13 @@ const SPIN: Duration = Duration::from_millis(2);
 
 /// CPU time of this thread: field 1 of /proc/thread-self/schedstat, in ns.
 fn cpu_time() -> Duration {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    Duration::from_nanos(text.split_whitespace().next().unwrap().parse().unwrap())
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("it is Linux");
+    let ns = text.split_whitespace().next().and_then(|ns| ns.parse().ok());
+    Duration::from_nanos(ns.expect("a number of nanoseconds"))
 }
 
 async fn pass(to: &Publisher, from: &mut Subscriber, number: u32) {
-    to.publish(number.to_le_bytes()).await.unwrap();
+    to.publish(number.to_le_bytes()).await.expect("it is open");
     let delivery = tokio::time::timeout(LIMIT, from.next()).await.expect("it comes");
     let Some(Delivery::Message(message)) = delivery else { panic!("{delivery:?}") };
     assert_eq!(message.payload(), number.to_le_bytes());
