@@ -26,7 +26,6 @@ use tokio::sync::oneshot;
 pub(crate) use self::clock::Clock;
 use self::clock::WallWatch;
 pub(crate) use self::core::{About, Answered, Core, Hold, Inner, PubState, SubState};
-use self::receive::Receiver;
 pub(crate) use self::sockets::{Plan, Sockets, Tx};
 use crate::error::OpenError;
 
@@ -85,7 +84,6 @@ struct Driver {
     groups: Vec<AsyncFd<Arc<MulticastSocket>>>,
     timer: AsyncFd<Arc<Timer>>,
     watch: Option<AsyncFd<InterfaceWatch>>,
-    receiver: Receiver,
     wall: WallWatch,
     /// When to look at the interfaces again.
     look: Time,
@@ -115,7 +113,6 @@ impl Driver {
         let watch = InterfaceWatch::new().ok();
         let watch = watch.map(|watch| register(watch, Interest::READABLE)).transpose()?;
         let now = core.clock.now();
-        let receiver = Receiver::new(core.impairment);
         let mut driver = Self {
             core,
             unicast,
@@ -123,7 +120,6 @@ impl Driver {
             groups: Vec::new(),
             timer,
             watch,
-            receiver,
             wall: WallWatch::new(now),
             look: now + LOOK_EVERY,
             drops: (now, 0),
@@ -146,7 +142,7 @@ impl Driver {
             self.handle(ready);
             self.core.flush();
             self.core.progress.notify_waiters();
-            if self.receiver.is_behind() {
+            if self.core.receiver().is_behind() {
                 // More has arrived than one turn takes: others of this runtime have theirs first.
                 tokio::task::yield_now().await;
             }
@@ -198,16 +194,18 @@ impl Driver {
             core.timer.drain();
         }
         let now = core.clock.now();
-        let behind = self.receiver.take_behind();
+        let mut receiver = core.receiver();
+        let behind = receiver.take_behind();
         if ready.unicast || behind {
-            self.receiver.unicast(core);
+            receiver.unicast(core);
         }
         if ready.groups || behind {
             for group in &self.groups {
-                self.receiver.group(core, group.get_ref());
+                receiver.group(core, group.get_ref());
             }
         }
-        self.receiver.release_late(core, now);
+        receiver.release_late(core, now);
+        drop(receiver);
         // After the datagrams: an answer that waited in the socket is heard before its timer rings.
         core.expire(ready.timer);
         if ready.watch && self.watch.as_ref().is_some_and(|watch| watch.get_ref().drain()) {
@@ -228,7 +226,8 @@ impl Driver {
         if self.register_groups().is_err() {
             self.look = now + DEBOUNCE;
         }
-        if self.receiver.interfaces_differ(&interfaces) {
+        let differ = self.core.receiver().interfaces_differ(&interfaces);
+        if differ {
             self.core.with(|inner, now| {
                 inner.node.handle_host(now, HostEvent::Interfaces(interfaces));
             });
@@ -288,7 +287,7 @@ impl Driver {
 
     /// The earliest deadline that is not the node's.
     fn own_deadline(&self) -> Time {
-        let late = self.receiver.late_due().unwrap_or(Time::NEVER);
+        let late = self.core.receiver().late_due().unwrap_or(Time::NEVER);
         let leave = self.leave_by.unwrap_or(Time::NEVER);
         self.look.min(late).min(leave)
     }
@@ -302,7 +301,7 @@ impl Driver {
             watch: self.watch.as_ref().is_some_and(|watch| is_readable(watch, cx)),
         };
         let Ready { unicast, writable, groups, timer, watch } = ready;
-        if unicast || writable || groups || timer || watch || self.receiver.is_behind() {
+        if unicast || writable || groups || timer || watch || self.core.receiver().is_behind() {
             Poll::Ready(ready)
         } else {
             Poll::Pending
