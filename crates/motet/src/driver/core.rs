@@ -71,6 +71,8 @@ pub(crate) struct Core {
     acted: AtomicU64,
     /// The unicast socket takes nothing now.
     blocked: AtomicBool,
+    /// The driver would spin, but sleeps: whoever sends wakes it, for an answer may be near.
+    asleep: AtomicBool,
     /// The driver shall look again.
     pub(crate) changed: Notify,
     /// Something has moved on: those who wait for a condition look again.
@@ -146,6 +148,7 @@ impl Core {
             flushed: AtomicU64::new(0),
             acted: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
             changed: Notify::new(),
             progress: Notify::new(),
             leaving: AtomicBool::new(false),
@@ -216,6 +219,9 @@ impl Core {
             return result;
         }
         self.flush();
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+            self.changed.notify_one();
+        }
         if busy {
             self.hear();
         }
@@ -227,7 +233,7 @@ impl Core {
     /// a pause keeps the driver from its turn, and would fill its log while acknowledgements wait.
     fn hear(&self) {
         let Ok(mut rx) = self.rx.try_lock() else { return };
-        if rx.batch(self) {
+        if rx.batch(self) > 0 {
             self.progress.notify_waiters();
         }
     }
@@ -241,6 +247,19 @@ impl Core {
     fn flush_later(&self) {
         if !self.dirty.load(Ordering::SeqCst) && !self.dirty.swap(true, Ordering::SeqCst) {
             self.changed.notify_one();
+        }
+    }
+
+    /// When the last turn of sending began.
+    pub(crate) fn flushed(&self) -> Time {
+        Time(self.flushed.load(Ordering::Relaxed))
+    }
+
+    /// Says whether a driver that spins has gone to sleep.
+    pub(crate) fn set_asleep(&self, asleep: bool) {
+        // Written when it changes only: who publishes reads it.
+        if self.asleep.load(Ordering::Relaxed) != asleep {
+            self.asleep.store(asleep, Ordering::Relaxed);
         }
     }
 

@@ -9,8 +9,10 @@ mod core;
 mod receive;
 mod sockets;
 
+use std::future::poll_fn;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -32,9 +34,10 @@ pub(crate) async fn start(
     core: Arc<Core>,
     lock: Option<FileLock>,
     dedicated: bool,
+    spin: Duration,
 ) -> Result<(), OpenError> {
     let (started, result) = oneshot::channel();
-    let run = run(Shut { core, _lock: lock }, started);
+    let run = run(Shut { core, _lock: lock }, spin, started);
     if dedicated {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -49,8 +52,8 @@ pub(crate) async fn start(
     result.await.unwrap_or(Err(OpenError::NoRuntime))
 }
 
-async fn run(shut: Shut, started: oneshot::Sender<Result<(), OpenError>>) {
-    let mut driver = match Driver::new(Arc::clone(&shut.core)) {
+async fn run(shut: Shut, spin: Duration, started: oneshot::Sender<Result<(), OpenError>>) {
+    let mut driver = match Driver::new(Arc::clone(&shut.core), spin) {
         Ok(driver) => driver,
         Err(error) => {
             let _ = started.send(Err(OpenError::Socket(error))); // opening may have been abandoned
@@ -76,6 +79,8 @@ impl Drop for Shut {
 struct Driver {
     core: Arc<Core>,
     unicast: AsyncFd<Arc<UnicastSocket>>,
+    /// The same socket, while it takes nothing.
+    writable: Option<AsyncFd<OwnedFd>>,
     groups: Vec<AsyncFd<Arc<MulticastSocket>>>,
     timer: AsyncFd<Arc<Timer>>,
     watch: Option<AsyncFd<InterfaceWatch>>,
@@ -86,6 +91,8 @@ struct Driver {
     drops: (Time, u64),
     /// When to end although not everything was said.
     leave_by: Option<Time>,
+    /// How long to look again and again after the last turn of sending, before sleeping.
+    spin: Duration,
 }
 
 /// What has become ready.
@@ -99,9 +106,8 @@ struct Ready {
 }
 
 impl Driver {
-    fn new(core: Arc<Core>) -> io::Result<Self> {
-        let both = Interest::READABLE | Interest::WRITABLE;
-        let unicast = register(Arc::clone(&core.sockets.unicast), both)?;
+    fn new(core: Arc<Core>, spin: Duration) -> io::Result<Self> {
+        let unicast = register(Arc::clone(&core.sockets.unicast), Interest::READABLE)?;
         let timer = register(Arc::clone(&core.timer), Interest::READABLE)?;
         // Where netlink is forbidden, the interfaces are looked at once a minute all the same.
         let watch = InterfaceWatch::new().ok();
@@ -110,6 +116,7 @@ impl Driver {
         let mut driver = Self {
             core,
             unicast,
+            writable: None,
             groups: Vec::new(),
             timer,
             watch,
@@ -117,6 +124,7 @@ impl Driver {
             look: now + LOOK_EVERY,
             drops: (now, 0),
             leave_by: None,
+            spin,
         };
         driver.register_groups()?;
         Ok(driver)
@@ -128,14 +136,9 @@ impl Driver {
             if self.is_over() {
                 return;
             }
-            let core = Arc::clone(&self.core);
-            let deadline = self.own_deadline();
-            core.arm_for(deadline);
-            let ready = tokio::select! {
-                biased; // what has arrived is never put off by what is to be sent
-                ready = std::future::poll_fn(|cx| self.poll_ready(cx)) => ready,
-                () = core.changed.notified() => Ready::default(),
-            };
+            self.core.arm_for(self.own_deadline());
+            self.register_writable();
+            let ready = self.wait().await;
             self.handle(ready);
             self.core.flush();
             self.core.progress.notify_waiters();
@@ -144,6 +147,44 @@ impl Driver {
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Waits until something is ready: for a while by looking again and again, then asleep.
+    async fn wait(&self) -> Ready {
+        let core = &self.core;
+        let mut changed = pin!(core.changed.notified());
+        loop {
+            let found = poll_fn(|cx| {
+                // What has arrived is never put off by what is to be sent.
+                if let Poll::Ready(ready) = self.poll_ready(cx) {
+                    Poll::Ready(Some(ready))
+                } else if changed.as_mut().poll(cx).is_ready() {
+                    Poll::Ready(Some(Ready::default()))
+                } else if self.spins() {
+                    Poll::Ready(None)
+                } else {
+                    Poll::Pending
+                }
+            });
+            match found.await {
+                Some(ready) => {
+                    core.set_asleep(false);
+                    return ready;
+                }
+                // The runtime asks the kernel once, without waiting, before it comes back here.
+                None => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    /// Whether the last turn of sending is so recent that sleeping is put off.
+    fn spins(&self) -> bool {
+        if self.spin.is_zero() {
+            return false;
+        }
+        let spins = self.core.clock.now().since(self.core.flushed()) < self.spin;
+        self.core.set_asleep(!spins);
+        spins
     }
 
     /// What is ready is cleared before it is used up, so no wake-up is lost.
@@ -204,6 +245,20 @@ impl Driver {
         Ok(())
     }
 
+    /// Asks when the socket takes something, but only while it takes nothing: otherwise every
+    /// datagram that leaves the machine would wake us.
+    fn register_writable(&mut self) {
+        if !self.core.is_blocked() {
+            self.writable = None;
+        } else if self.writable.is_none() {
+            // A descriptor is registered once: this is another one of the same socket.
+            let other = self.unicast.get_ref().as_fd().try_clone_to_owned();
+            let registered = other.and_then(|fd| register(fd, Interest::WRITABLE));
+            // Out of descriptors: whatever wakes us next sends the rest.
+            self.writable = registered.ok();
+        }
+    }
+
     /// Clock and losses, once a second at most and only when awake anyway.
     fn look_at_kernel(&mut self, now: Time) {
         if let Some(wall) = self.wall.jumped(now) {
@@ -240,8 +295,7 @@ impl Driver {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Ready> {
         let ready = Ready {
             unicast: is_readable(&self.unicast, cx),
-            // Asked for only while something waits, or every acknowledgement would wake us.
-            writable: self.core.is_blocked() && is_writable(&self.unicast, cx),
+            writable: self.writable.as_ref().is_some_and(|fd| is_writable(fd, cx)),
             groups: self.groups.iter().fold(false, |any, group| is_readable(group, cx) | any),
             timer: is_readable(&self.timer, cx),
             watch: self.watch.as_ref().is_some_and(|watch| is_readable(watch, cx)),

@@ -37,15 +37,14 @@ impl Receiver {
 
     /// Takes what the unicast socket has, but not more than one turn's worth.
     pub(crate) fn unicast(&mut self, core: &Core) {
-        self.behind = (0..BATCHES_MAX).all(|_| self.batch(core));
+        // A batch that is not full has emptied the socket.
+        self.behind = (0..BATCHES_MAX).all(|_| self.batch(core) == RecvBatch::COUNT_MAX);
     }
 
-    /// Takes one batch, if the unicast socket has any.
-    pub(crate) fn batch(&mut self, core: &Core) -> bool {
+    /// Takes one batch, if the unicast socket has any: how many runs.
+    pub(crate) fn batch(&mut self, core: &Core) -> usize {
         // Others than `WouldBlock` are passing: what comes next makes it readable again.
-        if core.sockets.unicast.recv(&mut self.batch).is_err() {
-            return false;
-        }
+        let Ok(filled) = core.sockets.unicast.recv(&mut self.batch) else { return 0 };
         core.calls.receives.fetch_add(1, Ordering::Relaxed);
         let (block, dice, late) = (&mut self.block, &mut self.dice, &mut self.late);
         for (meta, run) in self.batch.runs() {
@@ -62,7 +61,7 @@ impl Receiver {
         }
         // Acknowledgements and repairs leave while the next batch arrives.
         core.flush();
-        true
+        filled
     }
 
     /// Takes what the socket of one group has.
