@@ -11,7 +11,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 /// Carries datagrams between a writer on IPv6 and a reader on IPv4, which have no other way to each
 /// other; tells each of them. Its two addresses: for the writer, for the reader.
 fn wire() -> ([SocketAddr; 2], Receiver<Vec<u8>>) {
-    let ends = ["[::1]:0", "127.0.0.1:0"].map(|end| Arc::new(UdpSocket::bind(end).unwrap()));
+    let ends =
+        ["[::1]:0", "127.0.0.1:0"].map(|end| Arc::new(UdpSocket::bind(end).expect("it binds")));
     let places = [(); 2].map(|()| Arc::new(OnceLock::new()));
     let (seen, captured) = channel();
     for from in 0..2 {
@@ -31,7 +32,7 @@ fn wire() -> ([SocketAddr; 2], Receiver<Vec<u8>>) {
             }
         });
     }
-    (ends.map(|end| end.local_addr().unwrap()), captured)
+    (ends.map(|end| end.local_addr().expect("it is bound")), captured)
 }
 
 // PB-2: what an interface's capture shows of real hosts is `cargo xtask lab capture`.
