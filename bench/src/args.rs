@@ -39,11 +39,23 @@ pub(crate) enum Action {
 #[derive(Debug, Parser)]
 pub(crate) struct Compare {
     /// Peers, separated by commas [default: all]
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "PEER,…", hide_default_value = true)]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "PEER,…",
+        hide_default_value = true
+    )]
     pub(crate) peers: Vec<Peer>,
 
     /// Cases, separated by commas [default: all; with --quick one of each kind]
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "CASE,…", hide_default_value = true)]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        value_name = "CASE,…",
+        hide_default_value = true
+    )]
     pub(crate) cases: Vec<Case>,
 
     /// Rounds over the peers [default: 5; with --quick 1]

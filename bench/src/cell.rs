@@ -10,7 +10,7 @@ use crate::cleanup::Directory;
 use crate::namespaces::{CARDS, HOSTS, Namespaces};
 use crate::process::{Failure, Process};
 use crate::results::Sample;
-use crate::row::Row;
+use crate::row::{Protection, Row};
 use crate::server::{Running, free_port};
 use crate::stats::percentile;
 
@@ -37,16 +37,10 @@ const CLOSE: Duration = Duration::from_secs(2);
 const HOARD: u64 = 10_000;
 
 /// Measures.
-pub(crate) fn measure(
-    row: &Row,
-    case: Case,
-    binary: &Path,
-    pace: Pace,
-) -> Result<Sample, Failure> {
+pub(crate) fn measure(row: &Row, case: Case, binary: &Path, pace: Pace) -> Result<Sample, Failure> {
     let cell = Cell::new(row, case, binary, pace)?;
-    let server = row.server.start(cell.port, cell.directory.path(), || {
-        cell.start(Role::Serve, 0, &[])
-    })?;
+    let server =
+        row.server.start(cell.port, cell.directory.path(), || cell.start(Role::Serve, 0, &[]))?;
     let result = match case.kind() {
         Kind::Flow { size, readers, topics, .. } => {
             cell.flow(size, readers, topics, server.as_ref())
@@ -110,7 +104,9 @@ impl<'a> Cell<'a> {
         topics: usize,
         server: Option<&Running>,
     ) -> Result<Sample, Failure> {
-        let more = [("size", size as u64), ("topics", topics as u64), ("readers", count as u64)];
+        // A limit repairs nothing: what has not come at once does not come.
+        let quiet = if self.row.protection == Protection::Limit { 200 } else { 1000 };
+        let more = [("size", size as u64), ("topics", topics as u64), ("quiet_ms", quiet)];
         let mut publisher = self.start(Role::Publish, 0, &more)?;
         publisher.ready(LIMIT)?;
         let mut readers = (0..count)
@@ -234,9 +230,8 @@ fn flow_sample(
     received: &[Counted],
     server_cpu: Option<u64>,
 ) -> Result<Sample, Failure> {
-    let per_second = |counted: &Counted| {
-        counted.messages as f64 / (counted.window_ns.max(1) as f64 / 1e9)
-    };
+    let per_second =
+        |counted: &Counted| counted.messages as f64 / (counted.window_ns.max(1) as f64 / 1e9);
     let messages: u64 = received.iter().map(|counted| counted.messages).sum();
     if messages == 0 || written.messages == 0 {
         return Err("nothing was received in the window".to_owned());
@@ -292,8 +287,11 @@ mod tests {
 
     #[test]
     fn rates_add_up_over_readers_and_what_is_missing_is_loss() {
-        let sample =
-            flow_sample(counted(1000, 2000), &[counted(1000, 2000), counted(500, 1000)], Some(7000));
+        let sample = flow_sample(
+            counted(1000, 2000),
+            &[counted(1000, 2000), counted(500, 1000)],
+            Some(7000),
+        );
         let sample = sample.unwrap();
         assert_eq!(sample.get(Metric::Rate), Some(3000.0));
         assert_eq!(sample.get(Metric::Sent), Some(2000.0));

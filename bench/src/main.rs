@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Args, Action};
+use crate::args::{Action, Args};
 
 /// Any error that ends the program.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;

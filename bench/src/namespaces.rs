@@ -31,19 +31,45 @@ impl Namespaces {
         let made = Self { ends };
         let right = made.ends[1].id().to_string();
         let [a, b] = CARDS;
-        made.run(0, &["ip", "link", "add", a, "mtu", "1500", "type", "veth", "peer", "name", b,
-            "mtu", "1500", "netns", &right])?;
+        made.run(
+            0,
+            &[
+                "ip", "link", "add", a, "mtu", "1500", "type", "veth", "peer", "name", b, "mtu",
+                "1500", "netns", &right,
+            ],
+        )?;
         for end in 0..2 {
             let (card, host) = (CARDS[end], format!("{}/24", HOSTS[end]));
-            made.run(end, &["ethtool", "-K", card, "tso", "off", "gso", "off", "gro", "off", "tx",
-                "off", "rx", "off", "sg", "off"])?;
+            made.run(
+                end,
+                &[
+                    "ethtool", "-K", card, "tso", "off", "gso", "off", "gro", "off", "tx", "off",
+                    "rx", "off", "sg", "off",
+                ],
+            )?;
             made.run(end, &["ip", "addr", "add", &host, "dev", card])?;
             made.run(end, &["ip", "link", "set", "lo", "up"])?;
             made.run(end, &["ip", "link", "set", card, "up"])?;
             if drop_percent > 0 {
                 let share = format!("{:.2}", f64::from(drop_percent) / 100.0);
-                made.run(end, &["iptables", "-A", "INPUT", "-i", card, "-m", "statistic", "--mode",
-                    "random", "--probability", &share, "-j", "DROP"])?;
+                made.run(
+                    end,
+                    &[
+                        "iptables",
+                        "-A",
+                        "INPUT",
+                        "-i",
+                        card,
+                        "-m",
+                        "statistic",
+                        "--mode",
+                        "random",
+                        "--probability",
+                        &share,
+                        "-j",
+                        "DROP",
+                    ],
+                )?;
             }
         }
         Ok(made)
@@ -60,9 +86,10 @@ impl Namespaces {
         let out = Command::new(&words[0]).args(&words[1..]).args(command).output();
         let out = out.map_err(|error| format!("{}: {error}", words[0]))?;
         let said = String::from_utf8_lossy(&out.stderr);
-        out.status.success().then_some(()).ok_or_else(|| {
-            format!("{}: {}", command[0], one_line(said.trim()))
-        })
+        out.status
+            .success()
+            .then_some(())
+            .ok_or_else(|| format!("{}: {}", command[0], one_line(said.trim())))
     }
 }
 

@@ -40,7 +40,8 @@ impl Process {
         program.args(words).args(args).envs(env.iter().cloned()).process_group(0);
         program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let what = args.first().cloned().unwrap_or_default();
-        let mut child = program.spawn().map_err(|error| format!("{}: {error}", binary.display()))?;
+        let mut child =
+            program.spawn().map_err(|error| format!("{}: {error}", binary.display()))?;
         let group = Group::of(child.id());
         let (sender, events) = channel();
         if let Some(out) = child.stdout.take() {
@@ -141,7 +142,8 @@ fn keep_last_lines(lines: impl BufRead, kept: &Mutex<VecDeque<String>>) {
 pub(crate) fn cpu_ns_of(pid: u32) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
-    let ticks = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok());
+    let ticks =
+        fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok());
     ticks.sum::<u64>() * 10_000_000
 }
 

@@ -91,7 +91,9 @@ mod tests {
     #[test]
     fn ratios_are_of_the_same_round() {
         let mut results = Results::default();
-        for (a, b) in [(rate(4.0), rate(2.0)), (rate(9.0), Err("died".into())), (rate(3.0), rate(1.0))] {
+        for (a, b) in
+            [(rate(4.0), rate(2.0)), (rate(9.0), Err("died".into())), (rate(3.0), rate(1.0))]
+        {
             results.add(Case::Rtt, "a", a);
             results.add(Case::Rtt, "b", b);
         }

@@ -114,7 +114,17 @@ pub(crate) const ROWS: &[Row] = &[
         protection: Protection::Encrypted,
         server: Server::None,
         settings: "reliable, policy block, log and queue 8 MiB (1 MiB messages: 32 MiB), batches",
-        does: &[Does::Flow, Does::Fan, Does::Net, Does::Topics, Does::Rtt, Does::Spin, Does::First, Does::Idle, Does::Memory],
+        does: &[
+            Does::Flow,
+            Does::Fan,
+            Does::Net,
+            Does::Topics,
+            Does::Rtt,
+            Does::Spin,
+            Does::First,
+            Does::Idle,
+            Does::Memory,
+        ],
     },
     Row {
         name: "zenoh",
@@ -125,7 +135,16 @@ pub(crate) const ROWS: &[Row] = &[
         settings: "peer mode, TCP, reliable, CongestionControl::Block, one declared publisher, \
                    callback subscriber; express for round trips; multicast scouting only for the \
                    first message",
-        does: &[Does::Flow, Does::Fan, Does::Net, Does::Topics, Does::Rtt, Does::First, Does::Idle, Does::Memory],
+        does: &[
+            Does::Flow,
+            Does::Fan,
+            Does::Net,
+            Does::Topics,
+            Does::Rtt,
+            Does::First,
+            Does::Idle,
+            Does::Memory,
+        ],
     },
     Row {
         name: "zmq-tcp",

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::Outcome;
 use crate::args::Compare;
 use crate::binaries::Binaries;
 use crate::case::Case;
@@ -10,7 +11,6 @@ use crate::machine::Machine;
 use crate::report::figure;
 use crate::results::Results;
 use crate::row::{ROWS, Row};
-use crate::Outcome;
 
 const FULL: Pace = Pace {
     warm: Duration::from_millis(500),
@@ -51,9 +51,8 @@ pub(crate) fn run(compare: &Compare) -> Outcome<Results> {
     let plan = plan(&cases, &rows, rounds);
     let begun = Instant::now();
     for (done, (case, round, row)) in plan.iter().enumerate() {
-        let outcome = binaries
-            .of(row.peer)
-            .and_then(|binary| cell::measure(row, *case, &binary, pace));
+        let outcome =
+            binaries.of(row.peer).and_then(|binary| cell::measure(row, *case, &binary, pace));
         let shown = match &outcome {
             Ok(sample) => sample
                 .get(case.metric())
@@ -91,7 +90,8 @@ mod tests {
     #[test]
     fn rows_alternate_within_a_case() {
         let rows = ["motet", "zenoh"].map(|name| Row::named(name).unwrap());
-        let names: Vec<_> = plan(&[Case::Rtt], &rows, 2).iter().map(|(_, _, row)| row.name).collect();
+        let names: Vec<_> =
+            plan(&[Case::Rtt], &rows, 2).iter().map(|(_, _, row)| row.name).collect();
         assert_eq!(names, ["motet", "zenoh", "motet", "zenoh"]);
     }
 

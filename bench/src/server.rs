@@ -61,9 +61,9 @@ impl Server {
         let me = std::env::current_exe().map_err(|error| error.to_string())?;
         let before = [me.display().to_string(), "supervised".to_owned(), "--".to_owned()];
         let process = Process::start(&program, &before, &args, &[])?;
-        listening(port).then_some(Some(Running(process))).ok_or_else(|| {
-            format!("{} does not start", program.display())
-        })
+        listening(port)
+            .then_some(Some(Running(process)))
+            .ok_or_else(|| format!("{} does not start", program.display()))
     }
 }
 

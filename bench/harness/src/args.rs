@@ -67,7 +67,8 @@ impl Args {
         let found = ROLES.iter().find(|(known, _)| *known == name);
         let role = found.ok_or_else(|| format!("no role is called {name:?}"))?.1;
         let pair = |arg: String| {
-            let (key, value) = arg.split_once('=').ok_or_else(|| format!("{arg:?} has no value"))?;
+            let (key, value) =
+                arg.split_once('=').ok_or_else(|| format!("{arg:?} has no value"))?;
             Ok((key.to_owned(), value.to_owned()))
         };
         Ok(Self { role, values: args.map(pair).collect::<Result<_, String>>()? })

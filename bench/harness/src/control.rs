@@ -16,8 +16,6 @@ pub(crate) struct Shared {
     pub(crate) stopped: AtomicBool,
 }
 
-/// Silence after which nothing more is expected.
-const QUIET: Duration = Duration::from_millis(1000);
 /// A publisher stops so long after the window, so that nobody's window ends in silence.
 const TAIL: Duration = Duration::from_millis(20);
 /// Time that a loop gets to close politely after its report.
@@ -64,14 +62,15 @@ pub(crate) fn write_window(shared: &Shared, window: &std::sync::OnceLock<Counted
     }
 }
 
-/// Takes a subscriber through its window and the drain, and ends the process.
-pub(crate) fn read_window(shared: &Arc<Shared>) -> ! {
+/// Takes a subscriber through its window and the drain, and ends the process. After so much silence
+/// nothing more is expected.
+pub(crate) fn read_window(shared: &Arc<Shared>, quiet: Duration) -> ! {
     let mut counted = Counted::default();
     loop {
         match next_command() {
             Command::Go { from, until } => counted = count_window(&shared.count, from, until),
             Command::Drain { sent } => {
-                counted.total = drained(&shared.count, sent);
+                counted.total = drained(&shared.count, sent, quiet);
                 say(&Event::Received(counted));
                 shared.stopped.store(true, Ordering::Release);
                 std::thread::sleep(GRACE);
@@ -99,9 +98,9 @@ fn count_window(count: &AtomicU64, from: u64, until: u64) -> Counted {
 }
 
 /// Waits until all have come, or nothing has for a while; what came.
-fn drained(count: &AtomicU64, sent: u64) -> u64 {
+fn drained(count: &AtomicU64, sent: u64, quiet: Duration) -> u64 {
     let (mut last, mut since) = (count.load(Ordering::Relaxed), now_ns());
-    while last < sent && now_ns() - since < QUIET.as_nanos() as u64 {
+    while last < sent && now_ns() - since < quiet.as_nanos() as u64 {
         std::thread::sleep(Duration::from_millis(2));
         let now = count.load(Ordering::Relaxed);
         if now != last {

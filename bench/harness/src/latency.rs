@@ -1,10 +1,10 @@
 //! Round trips.
 
+use crate::Outcome;
 use crate::args::Args;
 use crate::control;
 use crate::line::{Event, Lag, say};
 use crate::usage::{Usage, now_ns};
-use crate::Outcome;
 
 /// Times kept at most; the run ends before that.
 const MOST: usize = 4_000_000;

@@ -16,7 +16,7 @@ mod meter;
 mod usage;
 
 pub use args::{Args, Role};
-pub use idle::{Idle, First, Subscriptions};
+pub use idle::{First, Idle, Subscriptions};
 pub use latency::{Echo, Trips};
 pub use line::{Command, Counted, Event, Lag};
 pub use meter::{Reader, Writer};

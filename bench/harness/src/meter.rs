@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::args::Args;
 use crate::control::{self, Shared};
@@ -85,7 +86,8 @@ impl Reader {
     pub fn new(args: &Args) -> Outcome<Arc<Self>> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        std::thread::spawn(move || control::read_window(&theirs));
+        let quiet = Duration::from_millis(args.number("quiet_ms", 1000)?);
+        std::thread::spawn(move || control::read_window(&theirs, quiet));
         Ok(Arc::new(Self { shared, size: args.size()?, probed: AtomicBool::new(false) }))
     }
 

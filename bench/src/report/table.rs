@@ -55,7 +55,11 @@ pub(crate) fn document(results: &Results) -> String {
                     |spread| {
                         let [median, min, max] = [spread.median, spread.min, spread.max]
                             .map(|value| figure::of(*metric, value));
-                        if cell.rounds.len() > 1 { format!("{median} ({min}–{max})") } else { median }
+                        if cell.rounds.len() > 1 {
+                            format!("{median} ({min}–{max})")
+                        } else {
+                            median
+                        }
                     },
                 );
                 let _ = write!(text, " {shown} |");
@@ -137,7 +141,8 @@ fn line(results: &Results, target: &Target) -> Option<[String; 7]> {
 
 fn verdict(target: &Target, ratio: f64) -> String {
     let required = target.met(ratio, target.factor).map(|met| if met { "met" } else { "NOT MET" });
-    let hoped = target.met(ratio, target.aim).map(|met| if met { "aim met" } else { "aim not met" });
+    let hoped =
+        target.met(ratio, target.aim).map(|met| if met { "aim met" } else { "aim not met" });
     required.into_iter().chain(hoped).collect::<Vec<_>>().join(", ")
 }
 

@@ -28,7 +28,10 @@ pub(crate) fn socket(local: u16, remote: Option<u16>) -> Outcome<UdpSocket> {
 }
 
 /// Sends a probe every millisecond until the measurement begins. Nobody may listen yet.
-pub(crate) fn probe(writer: &Writer, mut send: impl FnMut(&[u8]) -> std::io::Result<()>) -> Outcome {
+pub(crate) fn probe(
+    writer: &Writer,
+    mut send: impl FnMut(&[u8]) -> std::io::Result<()>,
+) -> Outcome {
     while !writer.started() {
         match send(PROBE) {
             Ok(()) => {}

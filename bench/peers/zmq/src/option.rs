@@ -12,7 +12,8 @@ pub(crate) fn publisher(context: &Context) -> Outcome<Socket> {
     let (option, length) = (zmq_sys::ZMQ_XPUB_NODROP as i32, size_of::<i32>());
     // SAFETY: `raw` is an open socket that nobody else uses; the option takes an int, of which
     // address and length are given, and which libzmq copies before it returns.
-    let result = unsafe { zmq_sys::zmq_setsockopt(raw, option, std::ptr::addr_of!(on).cast(), length) };
+    let result =
+        unsafe { zmq_sys::zmq_setsockopt(raw, option, std::ptr::addr_of!(on).cast(), length) };
     // SAFETY: `raw` came from `into_raw` and is given back once.
     let socket = unsafe { Socket::from_raw(raw) };
     if result == 0 { Ok(socket) } else { Err("libzmq refuses ZMQ_XPUB_NODROP".into()) }
