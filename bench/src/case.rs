@@ -75,6 +75,7 @@ impl Case {
     }
 
     /// The case of a name.
+    #[cfg(test)]
     pub(crate) fn named(name: &str) -> Option<Self> {
         Self::all().iter().copied().find(|case| case.name() == name)
     }

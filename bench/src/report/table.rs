@@ -67,6 +67,10 @@ pub(crate) fn document(results: &Results) -> String {
             text.push('\n');
         }
     }
+    text.push_str("\n## Settings\n\n| row | | settings |\n|---|---|---|\n");
+    for row in ROWS {
+        let _ = writeln!(text, "| {} | {} | {} |", row.name, row.protection.word(), row.settings);
+    }
     text
 }
 
