@@ -211,7 +211,7 @@ pub(crate) const ROWS: &[Row] = &[
         server: Server::Own,
         settings: "C media driver in a process of its own, shared threads, back-off idle, MTU 8 KiB, \
                    2 MiB windows",
-        does: &[Does::Flow, Does::Fan, Does::Rtt, Does::Spin],
+        does: &[Does::Flow, Does::Rtt, Does::Spin],
     },
     Row {
         name: "aeron-ipc",

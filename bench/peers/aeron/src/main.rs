@@ -66,7 +66,7 @@ fn connect(args: &Args) -> Outcome<Aeron> {
     Ok(aeron)
 }
 
-/// Each reader of a UDP stream has its own port otherwise; one multicast group serves any number.
+/// One address per direction.
 fn channel(args: &Args, way: u16) -> Outcome<CString> {
     let port = args.port()?;
     Ok(CString::new(match args.text("variant") {
