@@ -55,11 +55,16 @@ impl Group {
         held().groups.insert(pid as i32);
         Self(pid as i32)
     }
+
+    /// Kills all of it.
+    pub(crate) fn kill(&self) {
+        let _ = killpg(Pid::from_raw(self.0), Signal::SIGKILL);
+    }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let _ = killpg(Pid::from_raw(self.0), Signal::SIGKILL);
+        self.kill();
         held().groups.remove(&self.0);
     }
 }

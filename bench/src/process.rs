@@ -24,7 +24,7 @@ pub(crate) struct Process {
     input: Option<ChildStdin>,
     events: Receiver<Event>,
     complaints: Arc<Mutex<VecDeque<String>>>,
-    _group: Group,
+    group: Group,
 }
 
 impl Process {
@@ -62,7 +62,7 @@ impl Process {
             std::thread::spawn(move || keep_last_lines(BufReader::new(err), &kept));
         }
         let input = child.stdin.take();
-        Ok(Self { what, child, input, events, complaints, _group: group })
+        Ok(Self { what, child, input, events, complaints, group })
     }
 
     /// Its process id.
@@ -117,7 +117,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        self.group.kill(); // while its leader is not reaped, the number is its own
         let _ = self.child.wait();
     }
 }
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_passed_on_in_one_line() {
-        let process = shell(r#"echo '{"event":"failed","why":"broken\nbadly"}'"#);
+        let process = shell(r#"printf %s\\n '{"event":"failed","why":"broken\nbadly"}'"#);
         assert_eq!(process.hear(Duration::from_secs(10)).unwrap_err(), "-c: broken");
     }
 
@@ -182,8 +182,15 @@ mod tests {
             panic!("no pid");
         };
         drop(process);
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        assert!(stat.is_empty() || stat.contains(") Z"), "{stat}");
+        let alive = || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            !stat.is_empty() && !stat.contains(") Z")
+        };
+        let begun = Instant::now();
+        while alive() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{pid} is left");
+            std::thread::yield_now();
+        }
     }
 
     #[test]

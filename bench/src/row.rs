@@ -106,7 +106,7 @@ impl Row {
 }
 
 /// All rows, in the order of a round.
-pub(crate) const ROWS: &[Row] = &[
+pub(crate) static ROWS: &[Row] = &[
     Row {
         name: "motet",
         peer: Peer::Motet,

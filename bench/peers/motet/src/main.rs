@@ -41,9 +41,8 @@ async fn open(args: &Args) -> Outcome<Endpoint> {
     let scope = if lan { Scope::Lan } else { Scope::Host };
     let name = format!("{}-{}", args.role.name(), std::process::id());
     let builder = Endpoint::builder().name(name).state_dir(args.directory()).scope(scope);
-    if !args.spin()?.is_zero() {
-        return Err("this build of motet cannot spin".into());
-    }
+    let spin = args.spin()?;
+    let builder = if spin.is_zero() { builder } else { builder.spin(spin) };
     Ok(builder.open().await?)
 }
 
