@@ -14,7 +14,8 @@ use rusteron_client::{
     Aeron, AeronContext, AeronExclusivePublication, AeronFragmentClosureAssembler, AeronHeader,
     AeronSubscription, Handlers,
 };
-use rusteron_media_driver::{AeronDriver, AeronDriverContext, aeron_threading_mode_enum};
+use rusteron_media_driver::bindings::aeron_threading_mode_enum;
+use rusteron_media_driver::{AeronDriver, AeronDriverContext};
 
 /// Longest wait for the driver.
 const LIMIT: Duration = Duration::from_secs(10);
