@@ -2,7 +2,7 @@
 
 use crate::cell::{Cell, Controller, Run};
 use motet_proto::node::{Message, PublishError};
-use motet_proto::{Delivery, Event, PubId, PubQos, SlowPolicy, SubId, SubQos};
+use motet_proto::{Congestion, Delivery, Event, PubId, PubQos, SlowPolicy, SubId, SubQos};
 use motet_sim::World;
 use motet_sim::net::config;
 use motet_sim::world::Step;
@@ -69,12 +69,17 @@ pub fn run(cell: &Cell, with: Controller, flows: usize, size: usize, time: Durat
     }
 }
 
-fn begin(world: &mut World, cell: &Cell, _with: Controller, hosts: [usize; 2], n: usize) -> Flow {
+fn begin(world: &mut World, cell: &Cell, with: Controller, hosts: [usize; 2], n: usize) -> Flow {
     let window = cell.window() as usize;
     let [writer, reader] = [0, 1].map(|side| {
         let mut cfg = config(&format!("{}{n}", ["writer", "reader"][side]));
         cfg.host_id[0] = side as u8 + 1;
         cfg.session_credit = cell.credit();
+        cfg.greet_loopback = false;
+        cfg.congestion = match with {
+            Controller::Cubic => Congestion::Cubic,
+            Controller::Model => Congestion::Model,
+        };
         cfg.reassembly_bytes = 4 * window;
         let slot = world.add_slot(hosts[side], cfg);
         world.start(slot, false);

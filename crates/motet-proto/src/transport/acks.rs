@@ -6,6 +6,7 @@
 //! | eliciting, and not the number after the largest | now |
 //! | eliciting with a congestion mark, or a PING | now |
 //! | 10th eliciting packet since the last ACK | now (S-15) |
+//! | on a far path: 1/8 of those of the last round trip, 2nd to 10th | now (S-15) |
 //! | any other eliciting packet | min(5 ms, max(1 ms, srtt / 4)) after the first of them |
 //! | not eliciting | with the next one; ACKs are never sent for ACKs (S-16) |
 //!
@@ -24,6 +25,11 @@ use crate::time::Time;
 
 /// This many eliciting packets make an ACK due.
 const EVERY: u32 = 10;
+/// On a far path that few packets cross in a round trip, so few do (RFC 9000 §13.2.2): a small
+/// window must not wait for the timer.
+const EVERY_MIN: u32 = 2;
+/// On a far path there are at least so many ACKs in a round trip.
+const PER_ROUND: u32 = 8;
 /// The first so many are acknowledged one by one: a window of 10 packets must not wait for a timer.
 const EAGER: u32 = 16;
 
@@ -47,6 +53,10 @@ pub struct Acks {
     ce: u64,
     eliciting_seen: u32,
     waiting: u32,
+    /// How many make an ACK due; how many came in this round trip, and since when it lasts.
+    every: u32,
+    round: u32,
+    round_at: Time,
     deadline: Option<Time>,
 }
 
@@ -65,6 +75,9 @@ impl Acks {
             ce: 0,
             eliciting_seen: 0,
             waiting: 0,
+            every: EVERY_MIN,
+            round: 0,
+            round_at: Time::ZERO,
             deadline: None,
         }
     }
@@ -86,11 +99,17 @@ impl Acks {
         }
         self.eliciting_seen = self.eliciting_seen.saturating_add(1);
         self.waiting = self.waiting.saturating_add(1);
+        self.round = self.round.saturating_add(1);
+        if now.since(self.round_at) >= srtt {
+            self.every = (self.round / PER_ROUND).clamp(EVERY_MIN, EVERY);
+            (self.round, self.round_at) = (0, now);
+        }
+        let every = if srtt < GRANULARITY { EVERY } else { self.every };
         let at_once = asks.urgent
             || asks.ce
             || !in_order
             || self.eliciting_seen <= EAGER
-            || self.waiting >= EVERY;
+            || self.waiting >= every;
         let at = if at_once { now } else { now + (srtt / 4).clamp(GRANULARITY, MAX_ACK_DELAY) };
         self.deadline = Some(self.deadline.map_or(at, |d| d.min(at)));
     }

@@ -39,6 +39,9 @@ use motet_wire::frame::{GapReason, NakItem};
 const REORDER: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(10));
 /// A NAK is not repeated sooner, nor later.
 const RETRY: (Duration, Duration) = (Duration::from_millis(2), Duration::from_secs(1));
+/// So many NAKs of one hole are a round trip apart: what was repaired is lost as often as what was
+/// sent, and a window must last until the last of its holes is filled. After them the gap grows.
+const PATIENT_TRIES: u32 = 3;
 /// Half-complete messages of a best-effort stream.
 const BEST_EFFORT_PARTIALS: usize = 4;
 /// A GAP names no more messages than this: nobody has ever written so many.
@@ -140,6 +143,8 @@ pub struct Reader<P> {
     reorder: Duration,
     decayed_pkt: u64,
     flow: Flow,
+    /// Bytes held, in whole messages and in pieces.
+    held: u64,
     end: Option<u64>,
 }
 
@@ -168,6 +173,7 @@ impl<P: Pieces> Reader<P> {
             reorder: Duration::ZERO,
             decayed_pkt: 0,
             flow: Flow::new(),
+            held: 0,
             end: None,
         }
     }
@@ -235,6 +241,7 @@ impl<P: Pieces> Reader<P> {
             return Ok(Some(Item::Message { seq, t_us, body }));
         }
         self.hold(seq, Held { t_us, body }, open, budget);
+        self.flow.crowded(at.now, &self.rtt, self.held);
         Ok(None)
     }
 
@@ -296,7 +303,9 @@ impl<P: Pieces> Reader<P> {
                 return Ok(());
             }
         }
-        budget.take(partial.pieces.memory() - before);
+        let more = partial.pieces.memory() - before;
+        budget.take(more);
+        self.held += more;
         let mut asked = false;
         if reliable {
             let slip = u64::from(crate::planted::on("fragment_hole_off_by_one"));
@@ -306,6 +315,8 @@ impl<P: Pieces> Reader<P> {
         }
         if partial.pieces.is_complete() {
             self.complete(seq, budget);
+        } else if !head {
+            self.flow.crowded(at.now, &self.rtt, self.held);
         }
         if asked && !at.repair {
             self.spurious();
@@ -408,7 +419,7 @@ impl<P: Pieces> Reader<P> {
             && (seq == self.next || self.mode == Mode::Unordered)
         {
             let Held { t_us, body } = self.slots.remove(&seq)?;
-            budget.give(cost(body.len()));
+            self.give(cost(body.len()), budget);
             self.delivered(now, seq, cost(body.len()), budget);
             return Some(Item::Message { seq, t_us, body });
         }
@@ -455,7 +466,8 @@ impl<P: Pieces> Reader<P> {
         }
         let first = (self.rtt.srtt + self.rtt.var * 4).max(RETRY.0);
         let retry = |tries: u32| {
-            let wait = (0..tries.min(32)).fold(first, |wait, _| (wait * 3 / 2).min(RETRY.1));
+            let doubts = tries.saturating_sub(PATIENT_TRIES).min(32);
+            let wait = (0..doubts).fold(first, |wait, _| (wait * 3 / 2).min(RETRY.1));
             now + wait.min(RETRY.1)
         };
         let mut items: Vec<NakItem> = Vec::new();

@@ -99,6 +99,7 @@ impl<P: Pieces> Reader<P> {
             known = total;
         }
         budget.take(PARTIAL_COST);
+        self.held += PARTIAL_COST;
         let pieces = P::new(total);
         self.partials.insert(seq, Partial { pieces, t_us, known, holes, token });
         true
@@ -106,7 +107,7 @@ impl<P: Pieces> Reader<P> {
 
     pub(super) fn complete(&mut self, seq: u64, budget: &mut Budget<'_>) {
         let Some(partial) = self.partials.remove(&seq) else { return };
-        budget.give(partial.pieces.memory() + PARTIAL_COST);
+        self.give(partial.pieces.memory() + PARTIAL_COST, budget);
         if partial.token {
             budget.give_token();
         }
@@ -115,9 +116,11 @@ impl<P: Pieces> Reader<P> {
     }
 
     pub(super) fn hold(&mut self, seq: u64, held: Held, open: bool, budget: &mut Budget<'_>) {
-        budget.take(cost(held.body.len()));
+        let more = cost(held.body.len());
+        budget.take(more);
+        self.held += more;
         if let Some(old) = self.slots.insert(seq, held) {
-            budget.give(cost(old.body.len()));
+            self.give(cost(old.body.len()), budget);
         }
         if !matches!(self.mode, Mode::Newest(_)) {
             return;
@@ -210,7 +213,7 @@ impl<P: Pieces> Reader<P> {
     /// The one place where a partial message ends without being complete.
     pub(super) fn drop_partial(&mut self, seq: u64, budget: &mut Budget<'_>) {
         let Some(partial) = self.partials.remove(&seq) else { return };
-        budget.give(partial.pieces.memory() + PARTIAL_COST);
+        self.give(partial.pieces.memory() + PARTIAL_COST, budget);
         if partial.token {
             budget.give_token();
         }
@@ -218,8 +221,14 @@ impl<P: Pieces> Reader<P> {
 
     pub(super) fn drop_slot(&mut self, seq: u64, budget: &mut Budget<'_>) {
         if let Some(held) = self.slots.remove(&seq) {
-            budget.give(cost(held.body.len()));
+            self.give(cost(held.body.len()), budget);
         }
+    }
+
+    /// Memory is free again.
+    pub(super) fn give(&mut self, bytes: u64, budget: &mut Budget<'_>) {
+        self.held = self.held.saturating_sub(bytes);
+        budget.give(bytes);
     }
 
     pub(super) fn head_off(&self) -> u64 {
