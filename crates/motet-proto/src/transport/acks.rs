@@ -235,13 +235,41 @@ mod tests {
 
     #[test] // S-15
     fn the_tenth_packet_makes_an_ack_due() {
+        let near = Duration::from_micros(300);
         let mut acks = warm();
         for pn in 16..25 {
-            acks.on_packet(Time(100), pn, ASKS, SRTT);
+            acks.on_packet(Time(100), pn, ASKS, near);
             assert!(!acks.due(Time(100)) && acks.pending());
         }
-        acks.on_packet(Time(100), 25, ASKS, SRTT);
+        acks.on_packet(Time(100), 25, ASKS, near);
         assert!(acks.due(Time(100)));
+    }
+
+    /// Numbers of the packets that made an ACK due, of `n` that came `gap` µs apart.
+    fn due_at(acks: &mut Acks, n: u64, gap: u64) -> Vec<u64> {
+        let mut due = Vec::new();
+        for pn in 16..16 + n {
+            let now = Time(pn * gap * 1_000);
+            acks.on_packet(now, pn, ASKS, SRTT);
+            if acks.due(now) {
+                due.push(pn);
+                acks.write(now, &mut Vec::new());
+            }
+        }
+        due
+    }
+
+    #[test] // S-15
+    fn a_small_window_on_a_far_path_gets_eight_acks_a_round_trip() {
+        // 24 packets in a round trip of 12 ms: every third.
+        let due = due_at(&mut warm(), 200, 500);
+        assert!(due.windows(2).skip(20).all(|pair| pair[1] - pair[0] == 3), "{due:?}");
+        // 6 in a round trip: every second, however long the timer.
+        let due = due_at(&mut warm(), 50, 2_000);
+        assert!(due.windows(2).skip(5).all(|pair| pair[1] - pair[0] == 2), "{due:?}");
+        // 1,200: every tenth.
+        let due = due_at(&mut warm(), 5_000, 10);
+        assert!(due.windows(2).skip(600).all(|pair| pair[1] - pair[0] == 10), "{due:?}");
     }
 
     #[test] // S-15
@@ -249,12 +277,7 @@ mod tests {
         for (srtt_us, wait_us) in [(50, 1_000), (12_000, 3_000), (600_000, 5_000)] {
             let mut acks = warm();
             acks.on_packet(Time(100), 16, ASKS, Duration::from_micros(srtt_us));
-            acks.on_packet(Time(900), 17, ASKS, Duration::from_micros(srtt_us));
-            assert_eq!(
-                acks.deadline(),
-                Some(Time(100 + wait_us * 1_000)),
-                "from the first of them"
-            );
+            assert_eq!(acks.deadline(), Some(Time(100 + wait_us * 1_000)), "{srtt_us} µs");
         }
     }
 

@@ -11,7 +11,7 @@
 //! | down | 0.9 | what is in flight is what the path holds |
 //! | cruise | 1 | 2 to 3 s passed, or 62 rounds (§5.3.3.8) |
 //! | refill | 1 | one round |
-//! | up | 1.25 | a quarter more than the path holds is in flight, or the path is full (S-25) |
+//! | up | 1.25 | three rounds brought no quarter more, or the path is full |
 //! | probe RTT | 1, half the window | 200 ms and a round; every 5 s without a new minimum |
 //!
 //! **Where it differs from the draft.** There a round that loses more than 2 % is a full path,
@@ -33,8 +33,9 @@ const STARTUP_PACING: f64 = 2.77;
 const DRAIN_PACING: f64 = 0.5;
 const DOWN_PACING: f64 = 0.9;
 const UP_PACING: f64 = 1.25;
-const WINDOW_GAIN: f64 = 2.0;
-const UP_WINDOW_GAIN: f64 = 2.25;
+const STARTUP_WINDOW: f64 = 2.0;
+const CRUISE_WINDOW: f64 = 1.25;
+const UP_WINDOW: f64 = 1.5;
 const PROBE_RTT_WINDOW: f64 = 0.5;
 /// Pacing stays so much below the estimate (§2.4, PacingMarginPercent).
 const MARGIN: f64 = 0.99;
@@ -55,8 +56,6 @@ const FULL_ROUNDS: u32 = 3;
 /// §5.3.3.8: probing again after this long, and up to 1 s more by chance, or so many rounds.
 const PROBE_AFTER: Duration = Duration::from_secs(2);
 const PROBE_ROUNDS: u64 = 62;
-/// A probe that can neither fill the path nor find it full ends (an application with little to say).
-const UP_ROUNDS: u64 = 16;
 /// §2.6: filters and timers.
 const MIN_RTT_FOR: Duration = Duration::from_secs(10);
 const PROBE_RTT_EVERY: Duration = Duration::from_secs(5);
@@ -111,8 +110,6 @@ pub struct Model {
     cycle_at: Time,
     wait: Duration,
     chance: u32,
-    /// Doubles with every round of a probe: packets that the bound rises in a round.
-    raise: u64,
     /// What is in flight has fallen far enough for a new minimum: since then.
     low_since: Option<Time>,
     cwnd_before: u64,
@@ -165,7 +162,6 @@ impl Model {
             cycle_at: Time::ZERO,
             wait: PROBE_AFTER,
             chance: seed | 1,
-            raise: 1,
             low_since: None,
             cwnd_before: 0,
         }
@@ -198,7 +194,8 @@ impl Model {
 
     /// Room for what is sent at once and acknowledged late (§5.5.8, §5.6.3).
     fn allowance(&self) -> u64 {
-        3 * (self.pacing / 1_000).clamp(self.packets(2), QUANTUM_MAX) + self.packets(ACK_PACKETS)
+        let quantum = (self.pacing / 1_000).min(QUANTUM_MAX).max(self.packets(2));
+        3 * quantum + self.packets(ACK_PACKETS)
     }
 
     fn with_headroom(&self) -> u64 {
@@ -230,7 +227,7 @@ impl Model {
                 self.rates = [self.rates[1], 0];
                 (self.rate_lo, self.inflight_lo) = (u64::MAX, u64::MAX);
             }
-            State::Up => self.raise = 1,
+            State::Up => self.full = (self.max_rate(), 0),
             State::ProbeRtt => (self.low_since, self.cwnd_before) = (None, self.cwnd),
             State::Startup | State::Drain | State::Cruise => {}
         }
@@ -266,6 +263,16 @@ impl Model {
         rate.prior >= self.round.ends_at
     }
 
+    /// The rate has been the same for three rounds, but for a quarter.
+    fn no_growth(&mut self) -> bool {
+        if self.max_rate() as f64 >= self.full.0 as f64 * FULL_GROWTH {
+            self.full = (self.max_rate(), 0);
+        } else {
+            self.full.1 += 1;
+        }
+        self.full.1 >= FULL_ROUNDS
+    }
+
     /// A round is over; `rate` is that of the last ACK (§5.3.1.2, §5.3.1.3, §5.5.10.3).
     fn end_round(&mut self, now: Time, app_limited: bool) {
         self.rounds += 1;
@@ -277,18 +284,17 @@ impl Model {
                     self.inflight_hi = self.bdp().max(self.round.acked);
                     self.filled = true;
                 } else if !app_limited {
-                    if self.max_rate() as f64 >= self.full.0 as f64 * FULL_GROWTH {
-                        self.full = (self.max_rate(), 0);
-                    } else {
-                        self.full.1 += 1;
-                        self.filled = self.full.1 >= FULL_ROUNDS;
-                    }
+                    self.filled = self.no_growth();
                 }
                 if self.filled {
                     self.enter(now, State::Drain);
                 }
             }
-            State::Up => self.raise = (self.raise * 2).min(1 << 20),
+            State::Up => {
+                if self.no_growth() || app_limited {
+                    self.enter(now, State::Down);
+                }
+            }
             State::Down | State::Cruise if full => {
                 let rate = (self.rate() as f64 * BETA) as u64;
                 self.rate_lo = self.round.rate.max(rate);
@@ -303,7 +309,7 @@ impl Model {
     fn step(&mut self, ack: &Acked<'_>, round_over: bool) {
         let now = ack.now;
         match self.state {
-            State::Startup => {}
+            State::Startup | State::Up => {}
             State::Drain => {
                 if ack.in_flight <= self.bdp() {
                     self.enter(now, State::Down);
@@ -326,22 +332,13 @@ impl Model {
                     self.enter(now, State::Up);
                 }
             }
-            State::Up => {
-                let path = self.holds(self.max_rate(), UP_PACING);
-                let probed = now.since(self.since) > self.min_rtt && ack.in_flight >= path;
-                let idle = round_over && (ack.app_limited || self.rounds > UP_ROUNDS);
-                if probed || idle {
-                    self.enter(now, State::Down);
-                }
-            }
             State::ProbeRtt => self.step_probe_rtt(ack, round_over),
         }
         if self.state == State::Up
             && self.inflight_hi != u64::MAX
             && ack.in_flight + self.packets(2) >= self.inflight_hi
         {
-            let more = ack.bytes as f64 * self.packets(self.raise) as f64 / self.cwnd as f64;
-            self.inflight_hi += more as u64;
+            self.inflight_hi += ack.bytes;
         }
     }
 
@@ -380,7 +377,11 @@ impl Model {
         if self.filled || rate > self.pacing {
             self.pacing = rate;
         }
-        let gain = if self.state == State::Up { UP_WINDOW_GAIN } else { WINDOW_GAIN };
+        let gain = match self.state {
+            State::Startup | State::Drain => STARTUP_WINDOW,
+            State::Up => UP_WINDOW,
+            State::Down | State::Cruise | State::Refill | State::ProbeRtt => CRUISE_WINDOW,
+        };
         let most = self.holds(known, gain) + self.allowance();
         if self.filled {
             self.cwnd = (self.cwnd + ack.bytes).min(most);

@@ -60,11 +60,8 @@ impl Near {
             return;
         }
         let least = PACKETS / 16 * u64::from(mtu);
-        self.floor = if self.lost * PART > all {
-            self.floor / 2
-        } else {
-            self.floor + self.credit / STEP
-        };
+        self.floor =
+            if self.lost * PART > all { self.floor / 2 } else { self.floor + self.credit / STEP };
         self.floor = self.floor.max(least).min(self.credit);
         (self.acked, self.lost, self.since) = (0, 0, ack.now);
     }
