@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use crate::repo::{Repo, succeed};
-use crate::{Outcome, deny, fuzz, lines, no_std, spec, tidy};
+use crate::{Outcome, counts, deny, fuzz, lines, no_std, spec, tidy};
 
 /// One step: its name on the command line, and what it does.
 type Step = (&'static str, fn(&Repo) -> Outcome);
 
 /// Cheap steps first: what fails most often fails soonest.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("format", |repo| {
         repo.cargo(&["fmt", "--all", "--check"])?;
         repo.cargo(&["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"])
@@ -32,6 +32,7 @@ const STEPS: [Step; 11] = [
     ("seeds", |repo| {
         repo.cargo(&["run", "--release", "-p", "motet-sim", "--", "--seeds", "0..200"])
     }),
+    ("counts", |repo| counts::run(repo, &[])),
     ("fuzz", fuzz::replay),
 ];
 

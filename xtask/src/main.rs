@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod ci;
+mod counts;
 mod deny;
 mod fuzz;
 mod lab;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&repo),
         ["spec"] => spec::run(&repo),
         ["lines", rest @ ..] => lines::run(&repo, rest),
+        ["counts", rest @ ..] => counts::run(&repo, rest),
         ["planted", rest @ ..] => planted::run(&repo, rest),
         ["fuzz", rest @ ..] => fuzz::run(&repo, rest),
         ["lab", rest @ ..] => lab::run(&repo, rest),
@@ -62,6 +64,7 @@ usage: cargo xtask COMMAND
   tidy                               imports, manifests, forbidden words, dead files, names
   spec                               rule -> code -> test, for every rule of docs/spec
   lines [--require ID,ID]            acceptance line -> test, for docs/acceptance.md
+  counts [--write]                   instructions on the hot paths, against those on file
   planted [NAME] [--max-seeds N]     is every planted bug found?
   fuzz replay                        run every file of the fuzz corpora once
   fuzz run TARGET [--minutes N]      search for new inputs with libfuzzer

@@ -116,6 +116,18 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DUR", env = "MOTET_TIMEOUT", default_value = "5s", value_parser = quantity::duration, hide_env = true)]
     pub(crate) timeout: Duration,
 
+    /// Look for messages for so many microseconds before sleeping: quicker answers, a busy core
+    #[arg(
+        long,
+        global = true,
+        value_name = "MICROS",
+        env = "MOTET_SPIN",
+        default_value_t = 0,
+        hide_default_value = true,
+        hide_env = true
+    )]
+    pub(crate) spin: u32,
+
     /// Form of the output
     #[arg(
         short,

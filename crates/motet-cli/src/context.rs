@@ -108,7 +108,8 @@ impl Context {
                 .map_err(|error| Failure::usage(format!("--impair: {error}")))?;
             builder = builder.impair(impairment);
         }
-        Ok(builder.liveness(liveness(&global.liveness)?))
+        let spin = Duration::from_micros(global.spin.into());
+        Ok(builder.spin(spin).liveness(liveness(&global.liveness)?))
     }
 
     /// Waits until the name given by `--name` turns out to be held by another endpoint.

@@ -33,6 +33,7 @@ const KNOWN: &[&str] = &[
     "MOTET_KEY",
     "MOTET_LIVENESS",
     "MOTET_TIMEOUT",
+    "MOTET_SPIN",
     "MOTET_OUTPUT",
     "MOTET_QUIET",
     "MOTET_LOG",

@@ -33,11 +33,14 @@ fn main() -> ExitCode {
         Err(error) => return exit::of_arguments(&error),
     };
     environment::report_unknown(cli.global.quiet);
-    // One worker drives the endpoint; the verb runs on the main thread, so that a terminal or a
-    // pipe that blocks its output does not make the endpoint deaf.
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = match runtime {
+    let mut runtime = if cli.command.is_measured() {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        // One worker drives the endpoint; the verb runs on the main thread, so that a terminal or a
+        // pipe that blocks its output does not make the endpoint deaf.
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    let runtime = match runtime.worker_threads(1).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             let what =

@@ -322,6 +322,9 @@ fn behind(stream: &StreamKey, reading: &Reading, written: &Written) -> Option<St
         Some(next) if next == published + 1 => None,
         // That reading ended; it is on the stream again, and nothing has come since.
         Some(_) if place.may_restart && !joined && !retained => None,
+        // The reading that followed began before the end of the one that was cut off, as history
+        // may, and has told of losses only: which message comes next will say where it stands.
+        Some(next) if place.may_restart && next > published + 1 => None,
         Some(next) => Some(format!("{topic}: at #{next} of {published}")),
         None if place.before > 0 => None, // all of it was reported missing
         None => Some(format!("{topic}: nothing of {published} messages")),

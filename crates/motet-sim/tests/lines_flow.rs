@@ -123,7 +123,7 @@ fn ps_1_ten_readers_get_the_first_message_and_all_that_follow() {
 }
 
 #[test]
-#[ignore = "takes minutes"]
+#[ignore = "PS-1 as it stands: takes long in a debug build"]
 fn ten_readers_get_a_million_messages() {
     ten_readers(1_000_001);
 }

@@ -3,11 +3,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use motet_crypto::AwsLc;
 use motet_net::{Bind, BindError, InterfacePattern, Timer, UnicastSocket};
 use motet_proto::wire::record::roles;
-use motet_proto::{Config, HostEvent, Liveness, Node, Realm};
+use motet_proto::{Config, Congestion, HostEvent, Liveness, Node, Realm};
 
 use crate::driver::{self, About, Clock, Core, Hold, Plan, Sockets, Tx};
 use crate::endpoint::Endpoint;
@@ -45,7 +46,9 @@ pub struct Builder {
     impairment: Impairment,
     observer: bool,
     max_message: Option<u64>,
+    congestion: Congestion,
     dedicated_thread: bool,
+    spin: Duration,
 }
 
 /// Where beacons go.
@@ -165,10 +168,31 @@ impl Builder {
         self
     }
 
+    /// Who decides how much is in flight to each peer. Default [`Congestion::Cubic`];
+    /// [`Congestion::Model`] where packets are lost by chance on the way: radio, long distances. It
+    /// is about what this endpoint sends; its peers may choose otherwise.
+    pub fn congestion(mut self, congestion: Congestion) -> Self {
+        self.congestion = congestion;
+        self
+    }
+
     /// Runs the endpoint on a thread of its own, called `motet`, instead of on the runtime that
     /// opens it: for programs that block their runtime. A reader is then woken by a thread hop.
     pub fn dedicated_thread(mut self, on: bool) -> Self {
         self.dedicated_thread = on;
+        self
+    }
+
+    /// How long the endpoint goes on looking at its sockets after it last sent or received, before
+    /// it sleeps until the kernel wakes it. Default zero: it sleeps at once, and waiting costs
+    /// nothing.
+    ///
+    /// A round trip then takes a fraction of the time, at the price of one busy core for as long
+    /// as messages keep coming within this time of each other. Others of the same runtime have
+    /// their turn in between. Read on the runtime that opens the endpoint, and on a current-thread
+    /// one for the shortest way.
+    pub fn spin(mut self, time: Duration) -> Self {
+        self.spin = time;
         self
     }
 
@@ -184,14 +208,12 @@ impl Builder {
         let handle = tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
         let seeds = self.resolve_peers(&handle).await?;
         // Files are small and local; the lock and the link are what takes time.
-        let (core, ring, dedicated) = {
-            let dedicated = self.dedicated_thread;
-            let (core, ring) = self.assemble(seeds)?;
-            (Arc::new(core), ring, dedicated)
-        };
+        let (dedicated, spin) = (self.dedicated_thread, self.spin);
+        let (core, ring) = self.assemble(seeds)?;
+        let core = Arc::new(core);
         // From here on the driver is told to end when opening is abandoned.
         let hold = Arc::new(Hold { core: Arc::clone(&core) });
-        driver::start(core, ring.lock, dedicated).await?;
+        driver::start(core, ring.lock, dedicated, spin).await?;
         Ok(Endpoint { hold })
     }
 
@@ -228,6 +250,7 @@ impl Builder {
         if let Some(liveness) = self.liveness {
             config.liveness = liveness;
         }
+        config.congestion = self.congestion;
         if let Some(max) = self.max_message {
             config.max_message = max;
         }

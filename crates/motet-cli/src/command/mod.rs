@@ -1,5 +1,6 @@
 //! The verbs. Nouns have folders, short verbs for daily use are the same files.
 
+mod bench;
 mod completion;
 pub(crate) mod demo;
 mod doctor;
@@ -36,6 +37,9 @@ pub(crate) enum Command {
     /// Realms of this user: make, invite to, join
     #[command(subcommand)]
     Realm(realm::Verb),
+    /// Measure how much goes through and how long it takes, here and on your network
+    #[command(subcommand)]
+    Bench(bench::Verb),
     /// Look for what keeps endpoints apart, and say what to do
     Doctor(doctor::DoctorArgs),
     /// See discovery, encryption, repair and recovery at work, in 20 seconds
@@ -52,6 +56,13 @@ pub(crate) enum Command {
     External(Vec<OsString>),
 }
 
+impl Command {
+    /// Whether the verb and its endpoint share one thread: what is read is not handed to another.
+    pub(crate) fn is_measured(&self) -> bool {
+        matches!(self, Self::Bench(_))
+    }
+}
+
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Pub(args) => topic::publish::run(args, context).await,
@@ -60,6 +71,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Endpoint(verb) => endpoint::run(verb, context).await,
         Command::Members(args) => endpoint::list::run(args, context).await,
         Command::Realm(verb) => realm::run(verb, context),
+        Command::Bench(verb) => bench::run(verb, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
         Command::DemoEndpoint(args) => demo::endpoint::run(args, context).await,

@@ -38,8 +38,13 @@ pub struct Assembly {
 impl Assembly {
     /// Nothing of `total` bytes.
     pub fn new(total: u64) -> Self {
-        let (received, front) = (RangeSet::new(), Vec::new());
-        Self { total, received, front, chunks: BTreeMap::new(), memory: 0 }
+        Self::within(total, Vec::new())
+    }
+
+    /// Nothing of `total` bytes, in memory that is there already: `room` is empty.
+    pub fn within(total: u64, room: Vec<u8>) -> Self {
+        let (received, memory) = (RangeSet::new(), room.capacity() as u64);
+        Self { total, received, front: room, chunks: BTreeMap::new(), memory }
     }
 
     /// Bytes of the whole message.

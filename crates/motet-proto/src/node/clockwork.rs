@@ -53,6 +53,8 @@ impl<C: Crypto> Node<C> {
         if self.discovery.deadline().is_some_and(|at| at <= now) {
             self.discovery.on_timeout(now, &mut self.counters);
             self.run_discovery(now);
+            self.pool.tidy();
+            self.blocks.tidy();
         }
         self.poll_dials(now);
         self.peers_timeout(now);

@@ -2,11 +2,12 @@
 
 use crate::fragmentation::assembly::{Assembly, Insert};
 use crate::transport::stream::{Inserted, Pieces};
+use alloc::vec::Vec;
 use bytes::Bytes;
 
 impl Pieces for Assembly {
-    fn new(total: u64) -> Self {
-        Self::new(total)
+    fn new(total: u64, room: Vec<u8>) -> Self {
+        Self::within(total, room)
     }
 
     fn total(&self) -> u64 {

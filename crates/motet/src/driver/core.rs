@@ -1,6 +1,6 @@
 //! The node behind its lock, and what handles and driver share.
 //!
-//! Lock order: `tx`, then `node`. Neither is held across an await, and a hold of `node` is short:
+//! Lock order: `rx`, then `tx`, then `node`. Neither is held across an await, and a hold of `node` is short:
 //! one verb, or the datagrams of one run. Whoever holds `tx` pulls from the node *and* sends, so
 //! packets leave in order and no side queue can be overtaken.
 
@@ -15,6 +15,7 @@ use motet_proto::{EndpointKey, Node, PubId, QueryId, SubId, Time};
 use tokio::sync::{Notify, oneshot};
 
 use super::clock::Clock;
+use super::receive::Receiver;
 use super::sockets::{Pumped, Sockets, Tx};
 use crate::event::{Event, EventQueue, EventStream};
 use crate::impair::Impairment;
@@ -55,19 +56,23 @@ pub(crate) struct SubState {
 pub(crate) struct Core {
     inner: Mutex<Inner>,
     tx: Mutex<Tx>,
+    rx: Mutex<Receiver>,
     pub(crate) sockets: Sockets,
     pub(crate) clock: Clock,
     pub(crate) timer: Arc<Timer>,
     pub(crate) key: EndpointKey,
     pub(crate) name: Arc<str>,
     pub(crate) about: About,
-    pub(crate) impairment: Impairment,
     /// Something is to be sent.
     dirty: AtomicBool,
     /// When the last flush began.
     flushed: AtomicU64,
+    /// When somebody last published.
+    acted: AtomicU64,
     /// The unicast socket takes nothing now.
     blocked: AtomicBool,
+    /// The driver would spin, but sleeps: whoever sends wakes it, for an answer may be near.
+    asleep: AtomicBool,
     /// The driver shall look again.
     pub(crate) changed: Notify,
     /// Something has moved on: those who wait for a condition look again.
@@ -132,16 +137,18 @@ impl Core {
         Self {
             inner: Mutex::new(inner),
             tx: Mutex::new(tx),
+            rx: Mutex::new(Receiver::new(impairment)),
             sockets,
             clock,
             timer: Arc::new(timer),
             key,
             name,
             about,
-            impairment,
             dirty: AtomicBool::new(false),
             flushed: AtomicU64::new(0),
+            acted: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
             changed: Notify::new(),
             progress: Notify::new(),
             leaving: AtomicBool::new(false),
@@ -200,22 +207,59 @@ impl Core {
         }
     }
 
-    /// As [`Core::act`], but leaves sending to the driver when the last time was a moment ago: then
-    /// packets fill while it takes its turn.
+    /// As [`Core::act`], but whoever acts without a pause lets packets fill for a while: the driver
+    /// sends them in its next turn, or whoever acts when the while is over.
     pub(crate) fn act_soon<R>(&self, what: impl FnOnce(&mut Inner, Time) -> R) -> R {
         let (result, now) = self.with_time(what);
-        if now.since(Time(self.flushed.load(Ordering::Relaxed))) >= FLUSH_PAUSE {
-            self.flush();
-        } else {
+        let since = |moment: &AtomicU64| now.since(Time(moment.load(Ordering::Relaxed)));
+        let busy = since(&self.acted) < BUSY;
+        if busy && since(&self.flushed) < FLUSH_PAUSE {
+            self.acted.store(now.0, Ordering::Relaxed);
             self.flush_later();
+            return result;
         }
+        self.flush();
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::Relaxed) {
+            self.changed.notify_one();
+        }
+        if busy {
+            self.hear();
+        }
+        self.acted.store(self.clock.now().0, Ordering::Relaxed);
         result
+    }
+
+    /// Takes a batch of what has arrived, unless somebody else is at it. Whoever publishes without
+    /// a pause keeps the driver from its turn, and would fill its log while acknowledgements wait.
+    fn hear(&self) {
+        let Ok(mut rx) = self.rx.try_lock() else { return };
+        if rx.batch(self) > 0 {
+            self.progress.notify_waiters();
+        }
+    }
+
+    /// The receiving side; held by the driver for one turn.
+    pub(crate) fn receiver(&self) -> MutexGuard<'_, Receiver> {
+        self.rx.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leaves sending to the driver.
     fn flush_later(&self) {
         if !self.dirty.load(Ordering::SeqCst) && !self.dirty.swap(true, Ordering::SeqCst) {
             self.changed.notify_one();
+        }
+    }
+
+    /// When the last turn of sending began.
+    pub(crate) fn flushed(&self) -> Time {
+        Time(self.flushed.load(Ordering::Relaxed))
+    }
+
+    /// Says whether a driver that spins has gone to sleep.
+    pub(crate) fn set_asleep(&self, asleep: bool) {
+        // Written when it changes only: who publishes reads it.
+        if self.asleep.load(Ordering::Relaxed) != asleep {
+            self.asleep.store(asleep, Ordering::Relaxed);
         }
     }
 
@@ -458,6 +502,7 @@ impl Drop for Hold {
     }
 }
 
-/// Within this time after a flush, further messages wait for the driver's turn: about as long as
-/// one system call, so that packets fill under load and nothing waits when idle.
-const FLUSH_PAUSE: Duration = Duration::from_micros(15);
+/// Who acts again within this time is busy: about the cost of a system call.
+const BUSY: Duration = Duration::from_micros(5);
+/// Then packets fill for so long: half of what one carries on loopback. Nothing waits when idle.
+const FLUSH_PAUSE: Duration = Duration::from_micros(40);

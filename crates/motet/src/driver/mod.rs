@@ -9,8 +9,10 @@ mod core;
 mod receive;
 mod sockets;
 
+use std::future::poll_fn;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -24,7 +26,6 @@ use tokio::sync::oneshot;
 pub(crate) use self::clock::Clock;
 use self::clock::WallWatch;
 pub(crate) use self::core::{About, Answered, Core, Hold, Inner, PubState, SubState};
-use self::receive::Receiver;
 pub(crate) use self::sockets::{Plan, Sockets, Tx};
 use crate::error::OpenError;
 
@@ -33,9 +34,10 @@ pub(crate) async fn start(
     core: Arc<Core>,
     lock: Option<FileLock>,
     dedicated: bool,
+    spin: Duration,
 ) -> Result<(), OpenError> {
     let (started, result) = oneshot::channel();
-    let run = run(Shut { core, _lock: lock }, started);
+    let run = run(Shut { core, _lock: lock }, spin, started);
     if dedicated {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -50,8 +52,8 @@ pub(crate) async fn start(
     result.await.unwrap_or(Err(OpenError::NoRuntime))
 }
 
-async fn run(shut: Shut, started: oneshot::Sender<Result<(), OpenError>>) {
-    let mut driver = match Driver::new(Arc::clone(&shut.core)) {
+async fn run(shut: Shut, spin: Duration, started: oneshot::Sender<Result<(), OpenError>>) {
+    let mut driver = match Driver::new(Arc::clone(&shut.core), spin) {
         Ok(driver) => driver,
         Err(error) => {
             let _ = started.send(Err(OpenError::Socket(error))); // opening may have been abandoned
@@ -77,10 +79,11 @@ impl Drop for Shut {
 struct Driver {
     core: Arc<Core>,
     unicast: AsyncFd<Arc<UnicastSocket>>,
+    /// The same socket, while it takes nothing.
+    writable: Option<AsyncFd<OwnedFd>>,
     groups: Vec<AsyncFd<Arc<MulticastSocket>>>,
     timer: AsyncFd<Arc<Timer>>,
     watch: Option<AsyncFd<InterfaceWatch>>,
-    receiver: Receiver,
     wall: WallWatch,
     /// When to look at the interfaces again.
     look: Time,
@@ -88,6 +91,8 @@ struct Driver {
     drops: (Time, u64),
     /// When to end although not everything was said.
     leave_by: Option<Time>,
+    /// How long to look again and again after the last turn of sending, before sleeping.
+    spin: Duration,
 }
 
 /// What has become ready.
@@ -101,26 +106,25 @@ struct Ready {
 }
 
 impl Driver {
-    fn new(core: Arc<Core>) -> io::Result<Self> {
-        let both = Interest::READABLE | Interest::WRITABLE;
-        let unicast = register(Arc::clone(&core.sockets.unicast), both)?;
+    fn new(core: Arc<Core>, spin: Duration) -> io::Result<Self> {
+        let unicast = register(Arc::clone(&core.sockets.unicast), Interest::READABLE)?;
         let timer = register(Arc::clone(&core.timer), Interest::READABLE)?;
         // Where netlink is forbidden, the interfaces are looked at once a minute all the same.
         let watch = InterfaceWatch::new().ok();
         let watch = watch.map(|watch| register(watch, Interest::READABLE)).transpose()?;
         let now = core.clock.now();
-        let receiver = Receiver::new(core.impairment);
         let mut driver = Self {
             core,
             unicast,
+            writable: None,
             groups: Vec::new(),
             timer,
             watch,
-            receiver,
             wall: WallWatch::new(now),
             look: now + LOOK_EVERY,
             drops: (now, 0),
             leave_by: None,
+            spin,
         };
         driver.register_groups()?;
         Ok(driver)
@@ -132,22 +136,55 @@ impl Driver {
             if self.is_over() {
                 return;
             }
-            let core = Arc::clone(&self.core);
-            let deadline = self.own_deadline();
-            core.arm_for(deadline);
-            let ready = tokio::select! {
-                biased; // what has arrived is never put off by what is to be sent
-                ready = std::future::poll_fn(|cx| self.poll_ready(cx)) => ready,
-                () = core.changed.notified() => Ready::default(),
-            };
+            self.core.arm_for(self.own_deadline());
+            self.register_writable();
+            let ready = self.wait().await;
             self.handle(ready);
             self.core.flush();
             self.core.progress.notify_waiters();
-            if self.receiver.is_behind() {
+            if self.core.receiver().is_behind() {
                 // More has arrived than one turn takes: others of this runtime have theirs first.
                 tokio::task::yield_now().await;
             }
         }
+    }
+
+    /// Waits until something is ready: for a while by looking again and again, then asleep.
+    async fn wait(&self) -> Ready {
+        let core = &self.core;
+        let mut changed = pin!(core.changed.notified());
+        loop {
+            let found = poll_fn(|cx| {
+                // What has arrived is never put off by what is to be sent.
+                if let Poll::Ready(ready) = self.poll_ready(cx) {
+                    Poll::Ready(Some(ready))
+                } else if changed.as_mut().poll(cx).is_ready() {
+                    Poll::Ready(Some(Ready::default()))
+                } else if self.spins() {
+                    Poll::Ready(None)
+                } else {
+                    Poll::Pending
+                }
+            });
+            match found.await {
+                Some(ready) => {
+                    core.set_asleep(false);
+                    return ready;
+                }
+                // The runtime asks the kernel once, without waiting, before it comes back here.
+                None => tokio::task::yield_now().await,
+            }
+        }
+    }
+
+    /// Whether the last turn of sending is so recent that sleeping is put off.
+    fn spins(&self) -> bool {
+        if self.spin.is_zero() {
+            return false;
+        }
+        let spins = self.core.clock.now().since(self.core.flushed()) < self.spin;
+        self.core.set_asleep(!spins);
+        spins
     }
 
     /// What is ready is cleared before it is used up, so no wake-up is lost.
@@ -157,16 +194,18 @@ impl Driver {
             core.timer.drain();
         }
         let now = core.clock.now();
-        let behind = self.receiver.take_behind();
+        let mut receiver = core.receiver();
+        let behind = receiver.take_behind();
         if ready.unicast || behind {
-            self.receiver.unicast(core);
+            receiver.unicast(core);
         }
         if ready.groups || behind {
             for group in &self.groups {
-                self.receiver.group(core, group.get_ref());
+                receiver.group(core, group.get_ref());
             }
         }
-        self.receiver.release_late(core, now);
+        receiver.release_late(core, now);
+        drop(receiver);
         // After the datagrams: an answer that waited in the socket is heard before its timer rings.
         core.expire(ready.timer);
         if ready.watch && self.watch.as_ref().is_some_and(|watch| watch.get_ref().drain()) {
@@ -187,7 +226,8 @@ impl Driver {
         if self.register_groups().is_err() {
             self.look = now + DEBOUNCE;
         }
-        if self.receiver.interfaces_differ(&interfaces) {
+        let differ = self.core.receiver().interfaces_differ(&interfaces);
+        if differ {
             self.core.with(|inner, now| {
                 inner.node.handle_host(now, HostEvent::Interfaces(interfaces));
             });
@@ -203,6 +243,20 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Asks when the socket takes something, but only while it takes nothing: otherwise every
+    /// datagram that leaves the machine would wake us.
+    fn register_writable(&mut self) {
+        if !self.core.is_blocked() {
+            self.writable = None;
+        } else if self.writable.is_none() {
+            // A descriptor is registered once: this is another one of the same socket.
+            let other = self.unicast.get_ref().as_fd().try_clone_to_owned();
+            let registered = other.and_then(|fd| register(fd, Interest::WRITABLE));
+            // Out of descriptors: whatever wakes us next sends the rest.
+            self.writable = registered.ok();
+        }
     }
 
     /// Clock and losses, once a second at most and only when awake anyway.
@@ -233,7 +287,7 @@ impl Driver {
 
     /// The earliest deadline that is not the node's.
     fn own_deadline(&self) -> Time {
-        let late = self.receiver.late_due().unwrap_or(Time::NEVER);
+        let late = self.core.receiver().late_due().unwrap_or(Time::NEVER);
         let leave = self.leave_by.unwrap_or(Time::NEVER);
         self.look.min(late).min(leave)
     }
@@ -241,14 +295,13 @@ impl Driver {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Ready> {
         let ready = Ready {
             unicast: is_readable(&self.unicast, cx),
-            // Asked for only while something waits, or every acknowledgement would wake us.
-            writable: self.core.is_blocked() && is_writable(&self.unicast, cx),
+            writable: self.writable.as_ref().is_some_and(|fd| is_writable(fd, cx)),
             groups: self.groups.iter().fold(false, |any, group| is_readable(group, cx) | any),
             timer: is_readable(&self.timer, cx),
             watch: self.watch.as_ref().is_some_and(|watch| is_readable(watch, cx)),
         };
         let Ready { unicast, writable, groups, timer, watch } = ready;
-        if unicast || writable || groups || timer || watch || self.receiver.is_behind() {
+        if unicast || writable || groups || timer || watch || self.core.receiver().is_behind() {
             Poll::Ready(ready)
         } else {
             Poll::Pending

@@ -37,29 +37,31 @@ impl Receiver {
 
     /// Takes what the unicast socket has, but not more than one turn's worth.
     pub(crate) fn unicast(&mut self, core: &Core) {
-        for _ in 0..BATCHES_MAX {
-            // Others than `WouldBlock` are passing: what comes next makes it readable again.
-            if core.sockets.unicast.recv(&mut self.batch).is_err() {
-                return;
-            }
-            core.calls.receives.fetch_add(1, Ordering::Relaxed);
-            let (block, dice, late) = (&mut self.block, &mut self.dice, &mut self.late);
-            for (meta, run) in self.batch.runs() {
-                let about = about(meta);
-                // One hold of the lock per run: 64 datagrams at most.
-                core.with(|inner, now| {
-                    for datagram in meta.split(run) {
-                        let datagram = packed(block, datagram);
-                        impaired(dice, late, now, about, datagram, |about, datagram| {
-                            inner.node.handle_datagram(now, about, datagram);
-                        });
-                    }
-                });
-            }
-            // Acknowledgements and repairs leave while the next batch arrives.
-            core.flush();
+        // A batch that is not full has emptied the socket.
+        self.behind = (0..BATCHES_MAX).all(|_| self.batch(core) == RecvBatch::COUNT_MAX);
+    }
+
+    /// Takes one batch, if the unicast socket has any: how many runs.
+    pub(crate) fn batch(&mut self, core: &Core) -> usize {
+        // Others than `WouldBlock` are passing: what comes next makes it readable again.
+        let Ok(filled) = core.sockets.unicast.recv(&mut self.batch) else { return 0 };
+        core.calls.receives.fetch_add(1, Ordering::Relaxed);
+        let (block, dice, late) = (&mut self.block, &mut self.dice, &mut self.late);
+        for (meta, run) in self.batch.runs() {
+            let about = about(meta);
+            // One hold of the lock per run: 64 datagrams at most.
+            core.with(|inner, now| {
+                for datagram in meta.split(run) {
+                    let datagram = packed(block, datagram);
+                    impaired(dice, late, now, about, datagram, |about, datagram| {
+                        inner.node.handle_datagram(now, about, datagram);
+                    });
+                }
+            });
         }
-        self.behind = true;
+        // Acknowledgements and repairs leave while the next batch arrives.
+        core.flush();
+        filled
     }
 
     /// Takes what the socket of one group has.

@@ -1,5 +1,8 @@
 //! Memory for what came early or in pieces: one [`Pool`] per node, one [`Share`] per peer (T-50).
 
+use super::spares::Spares;
+use alloc::vec::Vec;
+
 /// Messages above this need a large-message token unless they are next in line (T-51).
 pub(super) const LARGE: u64 = 1 << 20;
 /// Large-message tokens of a node (Homa's overcommitment degree, doubled).
@@ -11,17 +14,23 @@ pub struct Pool {
     used: u64,
     max: u64,
     tokens: u32,
+    pub(super) spares: Spares,
 }
 
 impl Pool {
     /// `max` bytes in all.
     pub fn new(max: u64) -> Self {
-        Self { used: 0, max, tokens: LARGE_TOKENS }
+        Self { used: 0, max, tokens: LARGE_TOKENS, spares: Spares::default() }
     }
 
     /// Bytes in use.
     pub fn used(&self) -> u64 {
         self.used
+    }
+
+    /// Gives back memory that is kept for messages to come, if none came since the last call.
+    pub fn tidy(&mut self) {
+        self.spares.tidy();
     }
 
     /// Large-message tokens left.
@@ -65,6 +74,15 @@ impl Budget<'_> {
         let times = if head { 2 } else { 1 };
         let fits = |used: u64, max: u64| bytes <= max.saturating_mul(times).saturating_sub(used);
         fits(self.pool.used, self.pool.max) && fits(self.share.used, self.share.max)
+    }
+
+    /// Memory for the message next in line, of `total` bytes: what an earlier one was in, if there
+    /// is room for all of it.
+    pub(super) fn spare(&mut self, total: u64) -> Vec<u8> {
+        if !self.may(total.saturating_mul(2), true) {
+            return Vec::new();
+        }
+        self.pool.spares.take(total).unwrap_or_default()
     }
 
     /// Counts `bytes` as held.

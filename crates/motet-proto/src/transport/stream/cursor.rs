@@ -136,6 +136,8 @@ pub struct Cursor {
     ever: (u64, u64),
     acked: u64,
     acked_off: u64,
+    /// Log position of `acked`, also once the log has dropped it.
+    acked_pos: u64,
     /// Log position up to which the reader takes bytes.
     edge: u64,
     window: u64,
@@ -167,6 +169,7 @@ impl Cursor {
             ever: (start_seq, 0),
             acked: start_seq,
             acked_off: 0,
+            acked_pos: 0,
             edge: 0,
             window: 0,
             repairs: Repairs::default(),
@@ -190,7 +193,8 @@ impl Cursor {
         (self.next, self.off, self.acked, self.acked_off) = (start_seq, 0, start_seq, 0);
         self.ever = self.ever.max((start_seq, 0)).min((log.next(), 0));
         self.window = window.min(WINDOW_MAX);
-        self.edge = log.pos(start_seq) + self.window;
+        self.acked_pos = log.pos(start_seq);
+        self.edge = self.acked_pos + self.window;
         self.repairs = Repairs::default();
         (self.beat, self.persist, self.owed) = (None, None, None);
         self.persist_wait = PERSIST_MIN;
@@ -289,11 +293,12 @@ impl Cursor {
             return Ok(Progress { stale: true, ..Progress::default() });
         }
         let advanced = (next_seq, next_off) > (self.acked, self.acked_off);
+        self.acked_pos = self.place(log, next_seq);
         (self.acked, self.acked_off) = (next_seq, next_off);
         if (next_seq, next_off) > (self.next, self.off) {
             (self.next, self.off) = (next_seq, next_off); // held from an earlier session
         }
-        let edge = (log.pos(next_seq) + next_off).saturating_add(window);
+        let edge = (self.acked_pos + next_off).saturating_add(window);
         let opened = edge > self.edge;
         self.edge = self.edge.max(edge);
         self.window = window;
@@ -402,6 +407,17 @@ impl Cursor {
     /// Something sent is not acknowledged.
     fn pending(&self) -> bool {
         self.reliable && (self.acked, self.acked_off) < (self.next, self.off)
+    }
+
+    /// Log position of `seq`, from `acked` on. What the log dropped in between counts in equal
+    /// shares: counted as nothing, a log that moves on would carry a closed window's edge with it.
+    fn place(&self, log: &Log, seq: u64) -> u64 {
+        let (first, base) = (log.first(), log.pos(log.first()));
+        if seq >= first || self.acked_pos >= base {
+            return log.pos(seq);
+        }
+        let (part, whole) = (u128::from(seq - self.acked), u128::from(first - self.acked));
+        self.acked_pos + (u128::from(base - self.acked_pos) * part / whole) as u64
     }
 
     fn edge(&self) -> u64 {

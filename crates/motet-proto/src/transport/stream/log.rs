@@ -15,8 +15,8 @@
 //! A message that is gone in the middle still counts 64 bytes until the front reaches it.
 
 use super::cost;
+use super::spares::Spares;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 use motet_wire::frame::GapReason;
 
@@ -232,7 +232,7 @@ impl Log {
 
 /// Bytes of a payload block.
 const BLOCK: usize = 64 << 10;
-/// Larger messages get memory of their own.
+/// Larger messages get memory of their own, or that of one that is gone.
 const BLOCK_MESSAGE_MAX: usize = 32 << 10;
 /// Full blocks kept for reuse.
 const POOL_MAX: usize = 160;
@@ -243,6 +243,7 @@ const POOL_MAX: usize = 160;
 pub struct Blocks {
     current: BytesMut,
     full: VecDeque<BytesMut>,
+    spares: Spares,
 }
 
 impl Blocks {
@@ -253,15 +254,23 @@ impl Blocks {
             return Bytes::new();
         }
         if len > BLOCK_MESSAGE_MAX {
-            let mut own = Vec::with_capacity(len);
+            let mut own = self.spares.take(len as u64).unwrap_or_default();
+            own.reserve_exact(len);
             parts.iter().for_each(|part| own.extend_from_slice(part));
-            return own.into();
+            let own = own.into();
+            self.spares.keep(&own);
+            return own;
         }
         if self.current.capacity() < len {
             self.turn();
         }
         parts.iter().for_each(|part| self.current.extend_from_slice(part));
         self.current.split().freeze()
+    }
+
+    /// Gives back memory that is kept for messages to come, if none came since the last call.
+    pub fn tidy(&mut self) {
+        self.spares.tidy();
     }
 
     /// Puts the current block aside and takes one that nobody uses any more, or a new one.

@@ -21,6 +21,7 @@ pub mod reader;
 mod budget;
 mod flow;
 mod repairs;
+mod spares;
 
 #[cfg(test)]
 mod model;
@@ -30,6 +31,7 @@ mod scenarios;
 pub use budget::{Budget, Pool, Share};
 
 use crate::events::MissedReason;
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 use motet_wire::frame::GapReason;
@@ -119,8 +121,9 @@ pub enum Inserted {
 
 /// A message that comes in pieces. The node fills this in: transport does not know fragmentation.
 pub trait Pieces: Sized {
-    /// Nothing of `total` bytes. Must not allocate by `total`.
-    fn new(total: u64) -> Self;
+    /// Nothing of `total` bytes, in the memory of `room`, which is empty. Must not allocate by
+    /// `total`.
+    fn new(total: u64, room: Vec<u8>) -> Self;
     /// Bytes of the whole message.
     fn total(&self) -> u64;
     /// Takes the bytes at `off`.

@@ -18,8 +18,8 @@ pub(super) const MS: Duration = Duration::from_millis(1);
 pub(super) struct Parts(pub(super) Assembly);
 
 impl Pieces for Parts {
-    fn new(total: u64) -> Self {
-        Self(Assembly::new(total))
+    fn new(total: u64, room: Vec<u8>) -> Self {
+        Self(Assembly::within(total, room))
     }
     fn total(&self) -> u64 {
         self.0.total()

@@ -366,6 +366,27 @@ fn a_closed_window_is_asked_about() {
     assert_eq!(pieces(&mut cursor, &log, SECOND, FULL).len(), 1, "a window permits one piece");
 }
 
+#[test] // T-31
+fn a_log_that_moves_on_does_not_move_the_edge_of_a_window() {
+    let mut log = log_of(&[10; 10]);
+    let mut cursor = Cursor::new(&log, 7, 1, 10 * 64, true);
+    pieces(&mut cursor, &log, SECOND, FULL);
+    assert_eq!(cursor.next(), 11);
+    for _ in 0..100 {
+        // The oldest goes as the next one comes; the reader stands where it stood.
+        log.push(Bytes::from_static(b"0123456789"), 0, 0);
+        log.evict_front();
+        let progress = cursor.on_status(&log, SECOND, &RTT, 3, 0, 8 * 64).unwrap();
+        assert!(!progress.opened);
+        for piece in pieces(&mut cursor, &log, SECOND, FULL) {
+            assert!(matches!(piece, Piece::Gap { .. }), "{piece:?}");
+        }
+    }
+    // It moved on by two of those that the log dropped, and grants what they had taken.
+    let progress = cursor.on_status(&log, SECOND, &RTT, 5, 0, 8 * 64).unwrap();
+    assert!(progress.advanced && progress.opened);
+}
+
 #[test] // T-27, T-29
 fn a_refused_message_becomes_a_gap_and_an_evicted_one_too() {
     let mut log = log_of(&[10, 3_000, 10, 10]);

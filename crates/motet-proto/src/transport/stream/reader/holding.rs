@@ -98,9 +98,11 @@ impl<P: Pieces> Reader<P> {
             holes.push(0, total, at.now + self.reorder_delay(at.pkt), at.pkt);
             known = total;
         }
-        budget.take(PARTIAL_COST);
-        self.held += PARTIAL_COST;
-        let pieces = P::new(total);
+        let room = if seq == self.next { budget.spare(total) } else { Vec::new() };
+        let pieces = P::new(total, room);
+        let more = PARTIAL_COST + pieces.memory();
+        budget.take(more);
+        self.held += more;
         self.partials.insert(seq, Partial { pieces, t_us, known, holes, token });
         true
     }
@@ -112,6 +114,7 @@ impl<P: Pieces> Reader<P> {
             budget.give_token();
         }
         let held = Held { t_us: partial.t_us, body: partial.pieces.finish() };
+        budget.pool.spares.keep(&held.body);
         self.hold(seq, held, true, budget);
     }
 

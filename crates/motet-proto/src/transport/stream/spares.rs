@@ -1,0 +1,96 @@
+//! Memory of large messages that nobody reads any more, for those that come next: new memory of
+//! that size is made by page faults, which cost more than what is done with it.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// Smaller messages are left to the allocator, larger ones are too rare.
+const WORTH: core::ops::RangeInclusive<usize> = 32 << 10..=4 << 20;
+/// Bytes kept at most.
+const KEPT_MAX: usize = 8 << 20;
+/// How many of the oldest are looked at: one that is held for long costs nothing.
+const LOOKED_AT: usize = 4;
+
+/// Handed-out messages, oldest first; those that only we hold are free.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Spares {
+    kept: VecDeque<Bytes>,
+    bytes: usize,
+    used: bool,
+}
+
+impl Spares {
+    /// Remembers a message that is handed out.
+    pub(super) fn keep(&mut self, body: &Bytes) {
+        if !WORTH.contains(&body.len()) {
+            return;
+        }
+        self.used = true;
+        self.bytes += body.len();
+        self.kept.push_back(body.clone());
+        while self.bytes > KEPT_MAX {
+            self.drop_oldest();
+        }
+    }
+
+    /// Empty, with room for a message of `total` bytes, and not for more than twice that.
+    pub(super) fn take(&mut self, total: u64) -> Option<Vec<u8>> {
+        let fits = |body: &Bytes| (total..=2 * total).contains(&(body.len() as u64));
+        let free = |body: &Bytes| fits(body) && body.is_unique();
+        let at = self.kept.iter().take(LOOKED_AT).position(free)?;
+        let mut body = self.kept.remove(at)?;
+        self.used = true;
+        self.bytes -= body.len();
+        body.clear(); // else it is moved along
+        Some(body.into())
+    }
+
+    /// Gives all back if nothing was kept or taken since the last call.
+    pub(super) fn tidy(&mut self) {
+        if !core::mem::take(&mut self.used) {
+            *self = Self::default();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        self.bytes -= self.kept.pop_front().map_or(0, |body| body.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(len: usize) -> Bytes {
+        alloc::vec![1; len].into()
+    }
+
+    #[test]
+    fn memory_is_used_again_once_nobody_else_holds_it() {
+        let mut spares = Spares::default();
+        let message = body(1 << 20);
+        let place = message.as_ptr();
+        spares.keep(&message);
+        assert_eq!(spares.take(1 << 20), None, "it is still being read");
+        drop(message);
+        assert_eq!(spares.take(100_000), None, "too large for that");
+        let spare = spares.take(1_000_000).unwrap();
+        assert_eq!((spare.as_ptr(), spare.len(), spare.capacity()), (place, 0, 1 << 20));
+        assert_eq!((spares.take(1_000_000), spares.bytes), (None, 0));
+    }
+
+    #[test]
+    fn no_more_is_kept_than_the_bound_and_nothing_for_long() {
+        let mut spares = Spares::default();
+        (0..100).for_each(|_| spares.keep(&body(1 << 20)));
+        assert_eq!((spares.bytes, spares.kept.len()), (8 << 20, 8));
+        spares.keep(&body(10));
+        spares.keep(&body(5 << 20));
+        assert_eq!(spares.kept.len(), 8);
+        spares.tidy();
+        assert_eq!(spares.kept.len(), 8, "used since the last time");
+        spares.tidy();
+        assert_eq!((spares.bytes, spares.kept.len()), (0, 0));
+    }
+}
