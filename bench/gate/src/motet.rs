@@ -19,7 +19,14 @@ struct Flow {
 }
 
 /// Sends messages of `size` bytes as fast as they are taken, for `time`, over `flows` sessions.
-pub fn run(cell: &Cell, with: Controller, flows: usize, size: usize, time: Duration, seed: u64) -> Run {
+pub fn run(
+    cell: &Cell,
+    with: Controller,
+    flows: usize,
+    size: usize,
+    time: Duration,
+    seed: u64,
+) -> Run {
     let mut world = World::new(seed);
     world.set_links(&cell.link().losing(0.0));
     let hosts = [world.add_host(&[0]), world.add_host(&[0])];
@@ -30,7 +37,9 @@ pub fn run(cell: &Cell, with: Controller, flows: usize, size: usize, time: Durat
     let limit = world.now + Duration::from_secs(60);
     while !all.iter().all(|flow| met(&mut world, flow)) {
         assert!(world.step(limit) != Step::Idle, "the endpoints meet");
-        (0..world.slots.len()).for_each(|slot| while world.node(slot).and_then(|node| node.poll_event()).is_some() {});
+        (0..world.slots.len()).for_each(|slot| {
+            while world.node(slot).and_then(|node| node.poll_event()).is_some() {}
+        });
     }
     world.set_links(&cell.link());
     world.traffic = Default::default();
@@ -42,7 +51,10 @@ pub fn run(cell: &Cell, with: Controller, flows: usize, size: usize, time: Durat
     }
     while let Step::Happened(touched) = world.step(until) {
         let Some(slot) = touched else { continue };
-        let Some(flow) = all.iter_mut().find(|flow| flow.writer == slot || flow.reader == slot) else { continue };
+        let Some(flow) = all.iter_mut().find(|flow| flow.writer == slot || flow.reader == slot)
+        else {
+            continue;
+        };
         while let Some(event) = world.node(slot).and_then(|node| node.poll_event()) {
             match event {
                 Event::Readable(_) => read(&mut world, flow),
@@ -51,16 +63,6 @@ pub fn run(cell: &Cell, with: Controller, flows: usize, size: usize, time: Durat
             }
         }
         world.flush(slot);
-    }
-    if std::env::var_os("GATE_DEBUG").is_some() {
-        for flow in &all {
-            for slot in [flow.writer, flow.reader] {
-                let now = world.now;
-                let Some(node) = world.node(slot) else { continue };
-                eprintln!("{now:?} {:?}", node.counters());
-                for peer in node.peers() { eprintln!("  rtt {:?} window {} mtu {}", peer.rtt, peer.window, peer.mtu); }
-            }
-        }
     }
     Run {
         delivered: all.iter().map(|flow| flow.delivered).collect(),
@@ -87,8 +89,10 @@ fn begin(world: &mut World, cell: &Cell, with: Controller, hosts: [usize; 2], n:
     });
     let now = world.now;
     let topic = format!("flow/{n}");
-    let qos = PubQos { slow: SlowPolicy::Block, log_bytes: window, history: 0, ..PubQos::default() };
-    let publication = world.node(writer).expect("it runs").advertise(now, &topic, qos).expect("a good name");
+    let qos =
+        PubQos { slow: SlowPolicy::Block, log_bytes: window, history: 0, ..PubQos::default() };
+    let publication =
+        world.node(writer).expect("it runs").advertise(now, &topic, qos).expect("a good name");
     let qos = SubQos { queue_bytes: window, ..SubQos::default() };
     let subscription =
         world.node(reader).expect("it runs").subscribe(now, &[&topic], qos).expect("a good filter");
@@ -113,7 +117,9 @@ fn read(world: &mut World, flow: &mut Flow) {
     let now = world.now;
     let Some(node) = world.node(flow.reader) else { return };
     while let Some(delivery) = node.read(now, flow.subscription) {
-        let Delivery::Message(message) = delivery else { panic!("nothing may be missed: {delivery:?}") };
+        let Delivery::Message(message) = delivery else {
+            panic!("nothing may be missed: {delivery:?}")
+        };
         let number = message.payload().first_chunk().map(|number| u64::from_le_bytes(*number));
         assert_eq!(number, Some(flow.next), "in order, each once");
         flow.next += 1;

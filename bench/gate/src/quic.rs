@@ -7,8 +7,8 @@ use motet_proto::rng::Rng;
 use motet_sim::links::Link;
 use quinn_proto::congestion::{BbrConfig, CubicConfig};
 use quinn_proto::{
-    ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig, Event,
-    MtuDiscoveryConfig, ServerConfig, StreamEvent, StreamId, TransportConfig, VarInt,
+    ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig,
+    Event, MtuDiscoveryConfig, ServerConfig, StreamEvent, StreamId, TransportConfig, VarInt,
 };
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -72,7 +72,12 @@ pub fn run(cell: &Cell, with: Controller, flows: usize, time: Duration, seed: u6
         count: (0, 0),
     };
     let side = |n: u8, server: Option<Arc<ServerConfig>>| Side {
-        endpoint: Endpoint::new(Arc::new(EndpointConfig::default()), server.clone(), true, Some([n; 32])),
+        endpoint: Endpoint::new(
+            Arc::new(EndpointConfig::default()),
+            server.clone(),
+            true,
+            Some([n; 32]),
+        ),
         addr: SocketAddr::from((Ipv4Addr::new(10, 0, 0, n), 4_433)),
         connections: BTreeMap::new(),
         server,
@@ -85,7 +90,10 @@ pub fn run(cell: &Cell, with: Controller, flows: usize, time: Duration, seed: u6
         sides[0].connections.insert(handle.0, (handle, connection));
     }
     let up = |sides: &[Side; 2]| {
-        let each = |side: &Side| side.connections.len() == flows && side.connections.values().all(|(_, c)| !c.is_handshaking());
+        let each = |side: &Side| {
+            side.connections.len() == flows
+                && side.connections.values().all(|(_, c)| !c.is_handshaking())
+        };
         sides.iter().all(each)
     };
     let mut app = App::default();
@@ -96,18 +104,17 @@ pub fn run(cell: &Cell, with: Controller, flows: usize, time: Duration, seed: u6
     app.open = true;
     let start = net.now;
     drive(&mut net, &mut sides, &mut app, start + time, |_| false);
-    if std::env::var_os("GATE_DEBUG").is_some() {
-        for (_, connection) in sides[0].connections.values() { eprintln!("{:?}", connection.stats()); }
-    }
     let mut delivered: Vec<u64> = app.got.values().copied().collect();
     delivered.resize(flows, 0);
     Run { delivered, seconds: net.now.since(start).as_secs_f64(), datagrams: net.count }
 }
 
 fn configs(cell: &Cell, with: Controller) -> (ClientConfig, ServerConfig) {
-    let certified = rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("a good name");
+    let certified =
+        rcgen::generate_simple_self_signed(vec!["localhost".into()]).expect("a good name");
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
-    let mut server = ServerConfig::with_single_cert(vec![certified.cert.der().clone()], key.into()).expect("a good key");
+    let mut server = ServerConfig::with_single_cert(vec![certified.cert.der().clone()], key.into())
+        .expect("a good key");
     let mut roots = rustls::RootCertStore::empty();
     roots.add(certified.cert.der().clone()).expect("a good certificate");
     let mut client = ClientConfig::with_root_certificates(Arc::new(roots)).expect("good roots");
@@ -124,8 +131,12 @@ fn configs(cell: &Cell, with: Controller) -> (ClientConfig, ServerConfig) {
         .mtu_discovery_config(Some(mtud))
         .max_idle_timeout(None);
     match with {
-        Controller::Cubic => transport.congestion_controller_factory(Arc::new(CubicConfig::default())),
-        Controller::Model => transport.congestion_controller_factory(Arc::new(BbrConfig::default())),
+        Controller::Cubic => {
+            transport.congestion_controller_factory(Arc::new(CubicConfig::default()))
+        }
+        Controller::Model => {
+            transport.congestion_controller_factory(Arc::new(BbrConfig::default()))
+        }
     };
     let transport = Arc::new(transport);
     client.transport_config(transport.clone());
@@ -196,17 +207,28 @@ impl App {
 }
 
 /// Lets things happen until `until` or until `done`.
-fn drive(net: &mut Net, sides: &mut [Side; 2], app: &mut App, until: Time, done: impl Fn(&[Side; 2]) -> bool) {
+fn drive(
+    net: &mut Net,
+    sides: &mut [Side; 2],
+    app: &mut App,
+    until: Time,
+    done: impl Fn(&[Side; 2]) -> bool,
+) {
     for side in 0..2 {
         let all: Vec<usize> = sides[side].connections.keys().copied().collect();
         all.into_iter().for_each(|at| settle(net, sides, app, side, at));
     }
     while !done(sides) {
         let timer = sides.iter_mut().enumerate().flat_map(|(side, it)| {
-            it.connections.iter_mut().filter_map(move |(at, (_, c))| Some((c.poll_timeout()?, side, *at)))
+            it.connections
+                .iter_mut()
+                .filter_map(move |(at, (_, c))| Some((c.poll_timeout()?, side, *at)))
         });
         let timer = timer.min().map(|(at, side, connection)| {
-            let at = Time(u64::try_from(at.saturating_duration_since(net.base).as_nanos()).unwrap_or(u64::MAX));
+            let at = Time(
+                u64::try_from(at.saturating_duration_since(net.base).as_nanos())
+                    .unwrap_or(u64::MAX),
+            );
             (at, side, connection)
         });
         let arrival = net.flying.peek().map_or(Time::NEVER, |Reverse(first)| first.0);
@@ -230,7 +252,13 @@ fn drive(net: &mut Net, sides: &mut [Side; 2], app: &mut App, until: Time, done:
     }
 }
 
-fn arrive(net: &mut Net, sides: &mut [Side; 2], side: usize, src: SocketAddr, bytes: &[u8]) -> Option<usize> {
+fn arrive(
+    net: &mut Net,
+    sides: &mut [Side; 2],
+    side: usize,
+    src: SocketAddr,
+    bytes: &[u8],
+) -> Option<usize> {
     let now = net.at();
     let place = &mut sides[side];
     let mut buf = Vec::new();
@@ -247,7 +275,12 @@ fn arrive(net: &mut Net, sides: &mut [Side; 2], side: usize, src: SocketAddr, by
         }
         DatagramEvent::Response(transmit) => {
             let addr = place.addr;
-            net.send(side, addr, &buf[..transmit.size], transmit.segment_size.unwrap_or(transmit.size));
+            net.send(
+                side,
+                addr,
+                &buf[..transmit.size],
+                transmit.segment_size.unwrap_or(transmit.size),
+            );
             None
         }
     }
@@ -261,7 +294,12 @@ fn settle(net: &mut Net, sides: &mut [Side; 2], app: &mut App, side: usize, at: 
     app.act(side, at, connection);
     let mut buf = Vec::new();
     while let Some(transmit) = connection.poll_transmit(now, SEGMENTS, &mut buf) {
-        net.send(side, *addr, &buf[..transmit.size], transmit.segment_size.unwrap_or(transmit.size));
+        net.send(
+            side,
+            *addr,
+            &buf[..transmit.size],
+            transmit.segment_size.unwrap_or(transmit.size),
+        );
         buf.clear();
     }
     while let Some(event) = connection.poll_endpoint_events() {

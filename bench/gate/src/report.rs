@@ -70,7 +70,11 @@ pub fn line(row: &Row) -> String {
     let Row { loss, rtt, with, flows, motet, quinn } = row;
     let [ours, theirs] = [motet, quinn].map(|runs| goodput(runs) / 1e6);
     let verdict = if row.met() { "met" } else { "NOT MET" };
-    let mut out = format!("| {} | {loss} % | {rtt} ms | {ours:.2} | {theirs:.2} | {:.2} |", name(*with), row.ratio());
+    let mut out = format!(
+        "| {} | {loss} % | {rtt} ms | {ours:.2} | {theirs:.2} | {:.2} |",
+        name(*with),
+        row.ratio()
+    );
     if *flows > 1 {
         let _ = write!(out, " 1 : {:.2} | 1 : {:.2} |", share(motet), share(quinn));
     } else {
@@ -86,9 +90,13 @@ pub fn text(rows: &[Row]) -> String {
     let mut flows: Vec<usize> = rows.iter().map(|row| row.flows).collect();
     flows.dedup();
     for flows in flows {
-        let last = if flows == 1 { "lost, motet | lost, quinn" } else { "shares, motet | shares, quinn" };
+        let last =
+            if flows == 1 { "lost, motet | lost, quinn" } else { "shares, motet | shares, quinn" };
         let _ = writeln!(out, "\n{flows} flow(s), MB/s of payload\n");
-        let _ = writeln!(out, "| controller | loss | round trip | motet | quinn-proto | ratio | {last} | |");
+        let _ = writeln!(
+            out,
+            "| controller | loss | round trip | motet | quinn-proto | ratio | {last} | |"
+        );
         let _ = writeln!(out, "|---|---|---|---|---|---|---|---|---|");
         rows.iter().filter(|row| row.flows == flows).for_each(|row| {
             let _ = writeln!(out, "{}", line(row));
@@ -101,13 +109,23 @@ pub fn text(rows: &[Row]) -> String {
 pub fn json(rows: &[Row]) -> String {
     let one = |row: &Row| {
         let cell = Cell::new(row.loss, row.rtt);
-        let delivered = |runs: &[Run]| runs.iter().map(|run| run.delivered.clone()).collect::<Vec<_>>();
+        let delivered =
+            |runs: &[Run]| runs.iter().map(|run| run.delivered.clone()).collect::<Vec<_>>();
         format!(
             "  {{\"controller\":\"{}\",\"loss_percent\":{},\"rtt_ms\":{},\"flows\":{},\"queue_bytes\":{},\
              \"motet_bytes_per_s\":{:.0},\"quinn_bytes_per_s\":{:.0},\"ratio\":{:.3},\"motet_delivered\":{:?},\
              \"quinn_delivered\":{:?},\"met\":{}}}",
-            name(row.with), row.loss, row.rtt, row.flows, cell.queue(), goodput(&row.motet), goodput(&row.quinn),
-            row.ratio(), delivered(&row.motet), delivered(&row.quinn), row.met()
+            name(row.with),
+            row.loss,
+            row.rtt,
+            row.flows,
+            cell.queue(),
+            goodput(&row.motet),
+            goodput(&row.quinn),
+            row.ratio(),
+            delivered(&row.motet),
+            delivered(&row.quinn),
+            row.met()
         )
     };
     format!("[\n{}\n]\n", rows.iter().map(one).collect::<Vec<_>>().join(",\n"))

@@ -1,4 +1,5 @@
-//! How fast the path delivers: draft-ietf-ccwg-bbr §4.1 (draft-cheng-iccrg-delivery-rate-estimation).
+//! How fast the path delivers: draft-cheng-iccrg-delivery-rate-estimation, part of
+//! draft-ietf-ccwg-bbr today.
 //!
 //! Each packet remembers how much had been delivered when it left. When it is acknowledged, what was
 //! delivered since, over the longer of the time it took to send that and the time it took to
@@ -85,7 +86,7 @@ impl Delivery {
         }
     }
 
-    /// A packet leaves now, while `before` bytes were in flight; `size` are its own (§4.1.2.2).
+    /// A packet leaves now, while `before` bytes were in flight; `size` are its own.
     pub fn stamp(&mut self, now: Time, before: u64, size: u32) -> Stamp {
         if before == 0 {
             (self.first_sent_at, self.delivered_at) = (now, now);
@@ -99,12 +100,12 @@ impl Delivery {
         }
     }
 
-    /// The application has nothing more to send while `in_flight` bytes are under way (§4.1.2.4).
+    /// The application has nothing more to send while `in_flight` bytes are under way.
     pub fn on_app_limited(&mut self, in_flight: u64) {
         self.limited_until = (self.delivered + in_flight).max(1);
     }
 
-    /// A packet of `size` bytes that left at `sent_at` is acknowledged (§4.1.2.3).
+    /// A packet of `size` bytes that left at `sent_at` is acknowledged.
     pub fn on_acked(&mut self, now: Time, size: u32, sent_at: Time, stamp: Stamp) {
         self.delivered += u64::from(size);
         self.delivered_at = now;
@@ -117,7 +118,7 @@ impl Delivery {
     }
 
     /// The sample of the ACK that was just taken. An interval shorter than the path's minimum round
-    /// trip `min` would be an artefact of bunched ACKs (§4.1.2.3).
+    /// trip `min` would be an artefact of bunched ACKs.
     pub fn sample(&mut self, now: Time, min: Duration) -> Option<Rate> {
         let (stamp, sent_at) = self.newest.take()?;
         let sending = sent_at.since(stamp.first_sent_at);

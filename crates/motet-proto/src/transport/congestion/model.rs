@@ -1,4 +1,5 @@
-//! A model-based controller: BBR, third version, after draft-ietf-ccwg-bbr-02 ("the draft").
+//! A model-based controller: BBR, third version, after draft-ietf-ccwg-bbr ("the draft"; its names of
+//! parameters stand beside their values).
 //!
 //! What the path delivers (a maximum over the last two probing cycles) and how long it takes (a
 //! minimum over 10 s) say how much it holds; that much is kept in flight, and from time to time a
@@ -9,7 +10,7 @@
 //! | startup | 2.77 | three rounds brought no quarter more, or the path is full |
 //! | drain | 0.5 | the queue made at startup is gone |
 //! | down | 0.9 | what is in flight is what the path holds |
-//! | cruise | 1 | 2 to 3 s passed, or 62 rounds (§5.3.3.8) |
+//! | cruise | 1 | 2 to 3 s passed, or 62 rounds |
 //! | refill | 1 | one round |
 //! | up | 1.25 | three rounds brought no quarter more, or the path is full |
 //! | probe RTT | 1, half the window | 200 ms and a round; every 5 s without a new minimum |
@@ -18,7 +19,10 @@
 //! whatever else is seen; 5 % of chance losses then cost a third of the path. Here such a round must
 //! also show a queue, a smallest round trip of 9/8 of the minimum; 1/8 lost is enough by itself, for
 //! paths without a buffer. What is in flight is never held below what the path holds by the
-//! estimate. ACK aggregation is bounded by S-15 and gets an allowance instead of an estimate.
+//! estimate. ACK aggregation is bounded by S-15 and gets an allowance instead of an estimate. And the
+//! window of a path in steady use is a quarter more than the path and that allowance, not twice the
+//! path: with two paths each, two flows stand in a queue in the shares that they came with, and what
+//! is the same for both, the allowance, is what moves them towards halves.
 
 #[cfg(test)]
 mod tests;
@@ -28,44 +32,45 @@ use core::time::Duration;
 use super::{Acked, Controller, Lost, Near};
 use crate::time::Time;
 
-/// §2.4: the draft's gains.
+/// Gains of the rate: StartupPacingGain, DrainPacingGain, and those of ProbeBW_DOWN and _UP.
 const STARTUP_PACING: f64 = 2.77;
 const DRAIN_PACING: f64 = 0.5;
 const DOWN_PACING: f64 = 0.9;
 const UP_PACING: f64 = 1.25;
+/// Gains of the window: DefaultCwndGain, then ours (see above), then ProbeRTTCwndGain.
 const STARTUP_WINDOW: f64 = 2.0;
 const CRUISE_WINDOW: f64 = 1.25;
 const UP_WINDOW: f64 = 1.5;
 const PROBE_RTT_WINDOW: f64 = 0.5;
-/// Pacing stays so much below the estimate (§2.4, PacingMarginPercent).
+/// Pacing stays so much below the estimate (PacingMarginPercent).
 const MARGIN: f64 = 0.99;
-/// §2.5: of a round more than this lost is too much (LossThresh), if a queue is seen.
+/// Of a round more than this lost is too much (LossThresh), if a queue is seen.
 const LOSS: f64 = 0.02;
 /// This much is too much without one.
 const LOSS_SURELY: f64 = 0.125;
 /// A round's smallest round trip beyond so many minima is a queue.
 const QUEUE: f64 = 1.125;
-/// Packets lost in a round of startup before that means anything (§5.3.1.3, StartupFullLossCnt).
+/// Packets lost in a round of startup before that means anything (StartupFullLossCnt).
 const STARTUP_LOST: u64 = 6;
-/// §2.5: multiplicative decrease, and what is left free for others while cruising.
+/// Multiplicative decrease (Beta), and what is left free for others while cruising (Headroom).
 const BETA: f64 = 0.7;
 const HEADROOM: f64 = 0.85;
-/// §5.3.1.2: no quarter more in three rounds.
+/// No quarter more in three rounds (exit from Startup on a plateau).
 const FULL_GROWTH: f64 = 1.25;
 const FULL_ROUNDS: u32 = 3;
-/// §5.3.3.8: probing again after this long, and up to 1 s more by chance, or so many rounds.
+/// Time scale of probing, set for coexistence with Reno and CUBIC: again after this long, and up to 1 s more by chance, or so many rounds.
 const PROBE_AFTER: Duration = Duration::from_secs(2);
 const PROBE_ROUNDS: u64 = 62;
-/// §2.6: filters and timers.
+/// MinRTTFilterLen, ProbeRTTInterval, ProbeRTTDuration.
 const MIN_RTT_FOR: Duration = Duration::from_secs(10);
 const PROBE_RTT_EVERY: Duration = Duration::from_secs(5);
 const PROBE_RTT_FOR: Duration = Duration::from_millis(200);
-/// §2.3: packets in the smallest window; RFC 9002 §7.2: in the first one.
+/// MinPipeCwnd: packets in the smallest window; RFC 9002 §7.2: in the first one.
 const MIN_PACKETS: u64 = 4;
 const INITIAL_PACKETS: u64 = 10;
 /// Packets that one ACK may be late for (S-15).
 const ACK_PACKETS: u64 = 10;
-/// §5.6.3: what leaves at once is 1 ms of rate, 64 KiB at most; three such are allowed for.
+/// Send quantum: what leaves at once is 1 ms of rate, 64 KiB at most; three such are allowed for.
 const QUANTUM_MAX: u64 = 64 << 10;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -192,7 +197,7 @@ impl Model {
         self.holds(self.rate(), 1.0)
     }
 
-    /// Room for what is sent at once and acknowledged late (§5.5.8, §5.6.3).
+    /// Room for what is sent at once and acknowledged late.
     fn allowance(&self) -> u64 {
         let quantum = (self.pacing / 1_000).min(QUANTUM_MAX).max(self.packets(2));
         3 * quantum + self.packets(ACK_PACKETS)
@@ -273,7 +278,7 @@ impl Model {
         self.full.1 >= FULL_ROUNDS
     }
 
-    /// A round is over; `rate` is that of the last ACK (§5.3.1.2, §5.3.1.3, §5.5.10.3).
+    /// A round is over; `rate` is that of the last ACK.
     fn end_round(&mut self, now: Time, app_limited: bool) {
         self.rounds += 1;
         self.cycle_rounds += 1;
@@ -305,7 +310,7 @@ impl Model {
         }
     }
 
-    /// The states of probing (§5.3.3.9).
+    /// The states of probing.
     fn step(&mut self, ack: &Acked<'_>, round_over: bool) {
         let now = ack.now;
         match self.state {
@@ -365,7 +370,7 @@ impl Model {
         self.holds(self.rate(), PROBE_RTT_WINDOW).max(self.packets(MIN_PACKETS))
     }
 
-    /// §5.6.2, §5.6.4: the rate and the window that follow.
+    /// The rate and the window that follow.
     fn control(&mut self, ack: &Acked<'_>) {
         let known = self.rate();
         let rate = if known > 0 {
@@ -412,7 +417,7 @@ impl Controller for Model {
         self.round.marked |= lost.marked;
         if self.state == State::Up && self.too_much() && self.rounds > 0 {
             let target = (self.bdp().min(self.cwnd) as f64 * BETA) as u64;
-            self.inflight_hi = lost.in_flight.max(target); // §5.5.10.2
+            self.inflight_hi = lost.in_flight.max(target);
             self.enter(lost.now, State::Down);
         }
         if lost.persistent {
