@@ -81,8 +81,7 @@ fn goodput(with: Congestion, percent: f64, rtt: Duration, flows: usize, ms: u64)
     let mut world = World::new(1);
     world.set_links(&clean);
     let hosts = [world.add_host(&[0]), world.add_host(&[0])];
-    let mut all: Vec<Flow> =
-        (0..flows).map(|n| Flow::begin(&mut world, hosts, n, with)).collect();
+    let mut all: Vec<Flow> = (0..flows).map(|n| Flow::begin(&mut world, hosts, n, with)).collect();
     let met = |world: &mut World, flow: &Flow| {
         world.node(flow.writer).is_some_and(|node| node.readers(flow.publication) > 0)
     };

@@ -5,7 +5,8 @@
 //! delivered since, over the longer of the time it took to send that and the time it took to
 //! acknowledge it, is a sample of the rate: neither a burst of sending nor one of ACKs inflates it.
 //!
-//! A sample from a time when the application had nothing to send is marked: the path can do more.
+//! A sample from a time when the application had nothing to send is marked: the path can do more
+//! (S-24).
 
 use core::time::Duration;
 

@@ -3,7 +3,7 @@
 //!
 //! What the path delivers (a maximum over the last two probing cycles) and how long it takes (a
 //! minimum over 10 s) say how much it holds; that much is kept in flight, and from time to time a
-//! little more, to see whether there is more. Loss is a guard and not the signal.
+//! little more, to see whether there is more. Loss is a guard and not the signal (S-25).
 //!
 //! | state | pacing × | until |
 //! |---|---|---|
@@ -16,7 +16,7 @@
 //! | probe RTT | 1, half the window | 200 ms and a round; every 5 s without a new minimum |
 //!
 //! **Where it differs from the draft.** There a round that loses more than 2 % is a full path,
-//! whatever else is seen; 5 % of chance losses then cost a third of the path. Here such a round must
+//! whatever else is seen; a flow that loses 5 % by chance would end every probe at once. Here it must
 //! also show a queue, a smallest round trip of 9/8 of the minimum; 1/8 lost is enough by itself, for
 //! paths without a buffer. What is in flight is never held below what the path holds by the
 //! estimate. ACK aggregation is bounded by S-15 and gets an allowance instead of an estimate. And the

@@ -2,7 +2,7 @@
 //!
 //! Where a round trip takes less than 1 ms, the path holds a few packets and the receiver's buffer
 //! is the limit: the window is at least the credit that it grants, whatever is lost. Unless the
-//! path drops what it is sent: the buffer of a switch may be smaller than the receiver's.
+//! path drops what it is sent: the buffer of a switch may be smaller than the receiver's (S-23).
 //!
 //! | a round, of at least 256 packets' worth | the floor |
 //! |---|---|

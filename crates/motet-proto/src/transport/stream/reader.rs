@@ -465,11 +465,7 @@ impl<P: Pieces> Reader<P> {
             return;
         }
         let first = (self.rtt.srtt + self.rtt.var * 4).max(RETRY.0);
-        let retry = |tries: u32| {
-            let doubts = tries.saturating_sub(PATIENT_TRIES).min(32);
-            let wait = (0..doubts).fold(first, |wait, _| (wait * 3 / 2).min(RETRY.1));
-            now + wait.min(RETRY.1)
-        };
+        let retry = |tries: u32| now + retry_wait(first, tries);
         let mut items: Vec<NakItem> = Vec::new();
         self.gaps.ask(now, pkt, retry, |from, to| {
             items.push(NakItem::Range { seq: from, count: to - from });
@@ -568,5 +564,25 @@ impl<P: Pieces> Reader<P> {
             return Err("too many gaps");
         }
         Ok(())
+    }
+}
+
+/// How long to wait for the answer to the NAK number `tries`, counted from 0 (T-22).
+fn retry_wait(first: Duration, tries: u32) -> Duration {
+    let doubts = tries.saturating_sub(PATIENT_TRIES).min(32);
+    (0..doubts).fold(first, |wait, _| (wait * 3 / 2).min(RETRY.1)).min(RETRY.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test] // T-22
+    fn the_first_naks_of_a_hole_are_a_round_trip_apart_and_later_ones_further() {
+        let waits: Vec<u64> =
+            (0..7).map(|n| retry_wait(Duration::from_millis(8), n).as_millis() as u64).collect();
+        assert_eq!(waits, [8, 8, 8, 8, 12, 18, 27]);
+        assert_eq!(retry_wait(Duration::from_millis(8), 99), RETRY.1);
+        assert_eq!(retry_wait(Duration::from_secs(9), 0), RETRY.1);
     }
 }
