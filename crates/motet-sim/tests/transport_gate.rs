@@ -2,8 +2,9 @@
 //! comparison with another transport over the same links is in `bench/gate`.
 
 use motet_proto::node::{Message, PublishError};
-use motet_proto::{Congestion, Delivery, Event, PubId, PubQos, SlowPolicy, SubId, SubQos};
+use motet_proto::{Congestion, Delivery, Event, Node, PubId, PubQos, SlowPolicy, SubId, SubQos};
 use motet_sim::net::config;
+use motet_sim::null::NullCrypto;
 use motet_sim::world::Step;
 use motet_sim::{LinkModel, World};
 use std::time::Duration;
@@ -22,6 +23,10 @@ struct Flow {
     read: u64,
 }
 
+fn node(world: &mut World, slot: usize) -> &mut Node<NullCrypto> {
+    world.node(slot).expect("it runs")
+}
+
 impl Flow {
     fn begin(world: &mut World, hosts: [usize; 2], n: usize, with: Congestion) -> Self {
         let [writer, reader] = [0, 1].map(|side| {
@@ -36,9 +41,10 @@ impl Flow {
         let (now, topic, bytes) = (world.now, format!("flow/{n}"), 64 << 20);
         let qos =
             PubQos { slow: SlowPolicy::Block, log_bytes: bytes, history: 0, ..PubQos::default() };
-        let publication = world.node(writer).unwrap().advertise(now, &topic, qos).unwrap();
+        let publication = node(world, writer).advertise(now, &topic, qos).expect("a good name");
         let qos = SubQos { queue_bytes: bytes, ..SubQos::default() };
-        let subscription = world.node(reader).unwrap().subscribe(now, &[&topic], qos).unwrap();
+        let subscription =
+            node(world, reader).subscribe(now, &[&topic], qos).expect("a good filter");
         [writer, reader].into_iter().for_each(|slot| world.flush(slot));
         Self { writer, reader, publication, subscription, sent: 0, read: 0 }
     }
@@ -49,7 +55,7 @@ impl Flow {
         loop {
             payload[..8].copy_from_slice(&self.sent.to_le_bytes());
             let message = Message { payload: &payload, ..Message::default() };
-            match world.node(self.writer).unwrap().publish(now, self.publication, message) {
+            match node(world, self.writer).publish(now, self.publication, message) {
                 Ok(_) => self.sent += 1,
                 Err(PublishError::Full) => return,
                 Err(error) => panic!("{error}"),
@@ -59,7 +65,7 @@ impl Flow {
 
     fn take(&mut self, world: &mut World) {
         let now = world.now;
-        while let Some(delivery) = world.node(self.reader).unwrap().read(now, self.subscription) {
+        while let Some(delivery) = node(world, self.reader).read(now, self.subscription) {
             let Delivery::Message(message) = delivery else { panic!("{delivery:?}") };
             let number = message.payload().first_chunk().map(|it| u64::from_le_bytes(*it));
             assert_eq!(number, Some(self.read), "in order, each once");
@@ -101,8 +107,7 @@ fn goodput(with: Congestion, percent: f64, rtt: Duration, flows: usize, ms: u64)
         let until = world.now + half;
         while let Step::Happened(touched) = world.step(until) {
             let ours = |flow: &&mut Flow| [flow.writer, flow.reader].map(Some).contains(&touched);
-            let Some(flow) = all.iter_mut().find(ours) else { continue };
-            let slot = touched.unwrap();
+            let (Some(flow), Some(slot)) = (all.iter_mut().find(ours), touched) else { continue };
             while let Some(event) = world.node(slot).and_then(|node| node.poll_event()) {
                 match event {
                     Event::Readable(_) => flow.take(&mut world),
@@ -124,7 +129,7 @@ const FAR: Duration = Duration::from_millis(20);
 fn a_near_path_is_full_whatever_is_lost_and_whoever_decides() {
     for with in [Congestion::Cubic, Congestion::Model] {
         for (percent, least) in [(0.0, 105_000_000), (5.0, 95_000_000)] {
-            let got = goodput(with, percent, NEAR, 1, 200)[0];
+            let got = goodput(with, percent, NEAR, 1, 150)[0];
             assert!(got >= least, "{with:?}, {percent} %: {got} of {RATE} B/s");
         }
     }
@@ -147,7 +152,7 @@ fn cubic_fills_a_far_path_without_loss_and_starves_with_it() {
 #[test] // S-25
 fn two_flows_of_one_controller_share_a_path() {
     for with in [Congestion::Cubic, Congestion::Model] {
-        for (percent, rtt, ms) in [(0.0, FAR, 2_000), (1.0, NEAR, 1_000)] {
+        for (percent, rtt, ms) in [(0.0, FAR, 1_000), (1.0, NEAR, 300)] {
             let got = goodput(with, percent, rtt, 2, ms);
             let (less, more) = (got[0].min(got[1]), got[0].max(got[1]));
             assert!(more <= less * 2, "{with:?}, {percent} %, {rtt:?}: {got:?} B/s");

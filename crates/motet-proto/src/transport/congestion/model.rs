@@ -296,7 +296,8 @@ impl Model {
                 }
             }
             State::Up => {
-                if self.no_growth() || app_limited {
+                let over = self.no_growth() || app_limited;
+                if over {
                     self.enter(now, State::Down);
                 }
             }
