@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use motet::{Delivery, Endpoint, PubQos, Scope, Subscriber};
 use tokio::process::{Child, Command};
 
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const SIZE: usize = 64;
 /// Longest wait for the other side.
@@ -28,7 +28,11 @@ const ROWS: [&str; 5] = ["udp blocking", "udp tokio", "udp spinning", "motet", "
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Outcome {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    // A task of its own: the runtime looks at the kernel once more before it resumes `main`.
+    tokio::spawn(run(std::env::args().skip(1).collect())).await?
+}
+
+async fn run(args: Vec<String>) -> Outcome {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     if let ["answer", row, at, spin] = words[..] {
         return answer(row, at, Duration::from_micros(spin.parse()?)).await;

@@ -171,8 +171,15 @@ impl Driver {
                     core.set_asleep(false);
                     return ready;
                 }
-                // The runtime asks the kernel once, without waiting, before it comes back here.
-                None => tokio::task::yield_now().await,
+                None => {
+                    // Whoever was woken has its turn, and the runtime asks the kernel once, without
+                    // waiting. Then to look is faster than to be told.
+                    tokio::task::yield_now().await;
+                    if (0..LOOKS).any(|_| core.receiver().batch(core) > 0) {
+                        core.set_asleep(false);
+                        return Ready::default();
+                    }
+                }
             }
         }
     }
@@ -338,6 +345,8 @@ fn is_writable<T: AsRawFd>(fd: &AsyncFd<T>, cx: &mut Context<'_>) -> bool {
     }
 }
 
+/// How often a spinning driver looks at its socket before others have a turn.
+const LOOKS: usize = 8;
 /// Interfaces are looked at this often even when nothing is said to have changed.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How long after a notice the interfaces are looked at.
