@@ -46,6 +46,18 @@ impl Liveness {
     }
 }
 
+/// Who decides how much a session has in flight (docs/spec/3-session.md, S-19 and S-25).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Congestion {
+    /// CUBIC (RFC 9438): loss is congestion. It shares with TCP as TCP does, and starves where
+    /// packets are lost by chance over a long way. Default.
+    #[default]
+    Cubic,
+    /// BBR (draft-ietf-ccwg-bbr): what the path delivers decides, loss is a guard. For Wi-Fi, radio
+    /// and long ways.
+    Model,
+}
+
 /// What a node may spend. Start from a preset, change a field; [`Node::new`](crate::Node::new)
 /// checks the whole.
 #[derive(Clone, Debug)]
@@ -84,6 +96,8 @@ pub struct Config {
     /// Bytes and packets in flight that we grant each peer: half of the receive buffer.
     /// Default 2 MiB and 1,024 packets.
     pub session_credit: (u64, u64),
+    /// Congestion control of what we send. Default [`Congestion::Cubic`].
+    pub congestion: Congestion,
     /// How long streams of a dead session are kept for its return. Default 60 s.
     pub resume_window: Duration,
     /// Datagram size to start from, in bytes of UDP payload. Default 1,200. 512–1,472.
@@ -114,6 +128,7 @@ impl Config {
             max_message: 64 << 20,
             reassembly_bytes: 256 << 20,
             session_credit: (2 << 20, 1024),
+            congestion: Congestion::Cubic,
             resume_window: Duration::from_secs(60),
             mtu_base: 1_200,
             mtu_max: 65_000,

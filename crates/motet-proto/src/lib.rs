@@ -26,7 +26,7 @@ pub mod time;
 pub mod topics;
 pub mod transport;
 
-pub use config::{Config, ConfigError, Liveness, PubQos, Realm, SlowPolicy, SubQos};
+pub use config::{Config, ConfigError, Congestion, Liveness, PubQos, Realm, SlowPolicy, SubQos};
 pub use counters::Counters;
 pub use events::{Delivery, Event, Received};
 pub use host::{Deadline, HostEvent, InterfaceInfo, RecvMeta, Transmit, TxBatch, Via};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use motet_crypto::AwsLc;
 use motet_net::{Bind, BindError, InterfacePattern, Timer, UnicastSocket};
 use motet_proto::wire::record::roles;
-use motet_proto::{Config, HostEvent, Liveness, Node, Realm};
+use motet_proto::{Config, Congestion, HostEvent, Liveness, Node, Realm};
 
 use crate::driver::{self, About, Clock, Core, Hold, Plan, Sockets, Tx};
 use crate::endpoint::Endpoint;
@@ -46,6 +46,7 @@ pub struct Builder {
     impairment: Impairment,
     observer: bool,
     max_message: Option<u64>,
+    congestion: Congestion,
     dedicated_thread: bool,
     spin: Duration,
 }
@@ -167,6 +168,14 @@ impl Builder {
         self
     }
 
+    /// Who decides how much is in flight to each peer. Default [`Congestion::Cubic`];
+    /// [`Congestion::Model`] where packets are lost by chance on the way: radio, long distances. It
+    /// is about what this endpoint sends; its peers may choose otherwise.
+    pub fn congestion(mut self, congestion: Congestion) -> Self {
+        self.congestion = congestion;
+        self
+    }
+
     /// Runs the endpoint on a thread of its own, called `motet`, instead of on the runtime that
     /// opens it: for programs that block their runtime. A reader is then woken by a thread hop.
     pub fn dedicated_thread(mut self, on: bool) -> Self {
@@ -241,6 +250,7 @@ impl Builder {
         if let Some(liveness) = self.liveness {
             config.liveness = liveness;
         }
+        config.congestion = self.congestion;
         if let Some(max) = self.max_message {
             config.max_message = max;
         }

@@ -334,6 +334,7 @@ impl<C: Crypto> Node<C> {
             reset_token: params.reset_token,
             credit: (params.credit_bytes, params.credit_packets),
             stamp: 0,
+            congestion: self.cfg.congestion,
             hs3: Some(hs3),
             mtu: self.path_mtu(params.max_datagram),
         };
@@ -441,6 +442,7 @@ impl<C: Crypto> Node<C> {
             reset_token: params.reset_token,
             credit: (params.credit_bytes, params.credit_packets),
             stamp: half.stamp,
+            congestion: self.cfg.congestion,
             hs3: None,
             mtu: self.path_mtu(params.max_datagram),
         };

@@ -168,6 +168,9 @@ impl<C: Crypto> Desk<'_, C> {
                 more = self.fill(peer, out, limit);
                 peer.send_at = Time::NEVER;
                 peer.session.app_limited = !more;
+                if !more {
+                    peer.session.sent.on_app_limited();
+                }
             }
             Err(at) => {
                 if has_data(peer) {

@@ -6,6 +6,7 @@
 //! | eliciting, and not the number after the largest | now |
 //! | eliciting with a congestion mark, or a PING | now |
 //! | 10th eliciting packet since the last ACK | now (S-15) |
+//! | on a far path: 1/8 of those of the last round trip, 2nd to 10th | now (S-15) |
 //! | any other eliciting packet | min(5 ms, max(1 ms, srtt / 4)) after the first of them |
 //! | not eliciting | with the next one; ACKs are never sent for ACKs (S-16) |
 //!
@@ -24,6 +25,11 @@ use crate::time::Time;
 
 /// This many eliciting packets make an ACK due.
 const EVERY: u32 = 10;
+/// On a far path that few packets cross in a round trip, so few do (RFC 9000 §13.2.2): a small
+/// window must not wait for the timer.
+const EVERY_MIN: u32 = 2;
+/// On a far path there are at least so many ACKs in a round trip.
+const PER_ROUND: u32 = 8;
 /// The first so many are acknowledged one by one: a window of 10 packets must not wait for a timer.
 const EAGER: u32 = 16;
 
@@ -47,6 +53,10 @@ pub struct Acks {
     ce: u64,
     eliciting_seen: u32,
     waiting: u32,
+    /// How many make an ACK due; how many came in this round trip, and since when it lasts.
+    every: u32,
+    round: u32,
+    round_at: Time,
     deadline: Option<Time>,
 }
 
@@ -65,6 +75,9 @@ impl Acks {
             ce: 0,
             eliciting_seen: 0,
             waiting: 0,
+            every: EVERY_MIN,
+            round: 0,
+            round_at: Time::ZERO,
             deadline: None,
         }
     }
@@ -86,11 +99,17 @@ impl Acks {
         }
         self.eliciting_seen = self.eliciting_seen.saturating_add(1);
         self.waiting = self.waiting.saturating_add(1);
+        self.round = self.round.saturating_add(1);
+        if now.since(self.round_at) >= srtt {
+            self.every = (self.round / PER_ROUND).clamp(EVERY_MIN, EVERY);
+            (self.round, self.round_at) = (0, now);
+        }
+        let every = if srtt < GRANULARITY { EVERY } else { self.every };
         let at_once = asks.urgent
             || asks.ce
             || !in_order
             || self.eliciting_seen <= EAGER
-            || self.waiting >= EVERY;
+            || self.waiting >= every;
         let at = if at_once { now } else { now + (srtt / 4).clamp(GRANULARITY, MAX_ACK_DELAY) };
         self.deadline = Some(self.deadline.map_or(at, |d| d.min(at)));
     }
@@ -216,13 +235,41 @@ mod tests {
 
     #[test] // S-15
     fn the_tenth_packet_makes_an_ack_due() {
+        let near = Duration::from_micros(300);
         let mut acks = warm();
         for pn in 16..25 {
-            acks.on_packet(Time(100), pn, ASKS, SRTT);
+            acks.on_packet(Time(100), pn, ASKS, near);
             assert!(!acks.due(Time(100)) && acks.pending());
         }
-        acks.on_packet(Time(100), 25, ASKS, SRTT);
+        acks.on_packet(Time(100), 25, ASKS, near);
         assert!(acks.due(Time(100)));
+    }
+
+    /// Numbers of the packets that made an ACK due, of `n` that came `gap` µs apart.
+    fn due_at(acks: &mut Acks, n: u64, gap: u64) -> Vec<u64> {
+        let mut due = Vec::new();
+        for pn in 16..16 + n {
+            let now = Time(pn * gap * 1_000);
+            acks.on_packet(now, pn, ASKS, SRTT);
+            if acks.due(now) {
+                due.push(pn);
+                acks.write(now, &mut Vec::new());
+            }
+        }
+        due
+    }
+
+    #[test] // S-15
+    fn a_small_window_on_a_far_path_gets_eight_acks_a_round_trip() {
+        // 24 packets in a round trip of 12 ms: every third.
+        let due = due_at(&mut warm(), 200, 500);
+        assert!(due.windows(2).skip(20).all(|pair| pair[1] - pair[0] == 3), "{due:?}");
+        // 6 in a round trip: every second, however long the timer.
+        let due = due_at(&mut warm(), 50, 2_000);
+        assert!(due.windows(2).skip(5).all(|pair| pair[1] - pair[0] == 2), "{due:?}");
+        // 1,200: every tenth.
+        let due = due_at(&mut warm(), 5_000, 10);
+        assert!(due.windows(2).skip(600).all(|pair| pair[1] - pair[0] == 10), "{due:?}");
     }
 
     #[test] // S-15
@@ -230,12 +277,7 @@ mod tests {
         for (srtt_us, wait_us) in [(50, 1_000), (12_000, 3_000), (600_000, 5_000)] {
             let mut acks = warm();
             acks.on_packet(Time(100), 16, ASKS, Duration::from_micros(srtt_us));
-            acks.on_packet(Time(900), 17, ASKS, Duration::from_micros(srtt_us));
-            assert_eq!(
-                acks.deadline(),
-                Some(Time(100 + wait_us * 1_000)),
-                "from the first of them"
-            );
+            assert_eq!(acks.deadline(), Some(Time(100 + wait_us * 1_000)), "{srtt_us} µs");
         }
     }
 

@@ -13,6 +13,7 @@
 
 pub mod acks;
 pub mod congestion;
+pub mod delivery;
 pub mod handshake;
 pub mod keys;
 pub mod liveness;

@@ -48,13 +48,32 @@ impl Pacer {
         if srtt < UNPACED_BELOW {
             return None;
         }
-        let rtt = srtt.as_nanos();
-        let window = u128::from(cwnd.max(1));
-        let by_time = u64::try_from(window * 5 * BURST_NS / (rtt * 4)).unwrap_or(u64::MAX);
-        let capacity = by_time.max(MIN_BURST * u64::from(mtu)).max(bytes);
-        let earned = window * 5 * now.since(self.filled_at).as_nanos() / (rtt * 4);
+        // 1.25 windows per round trip (RFC 9002 §7.7), as a fraction: windows may be of any size.
+        self.wait(now, (u128::from(cwnd.max(1)) * 5, srtt.as_nanos() * 4), mtu, bytes)
+    }
+
+    /// As [`delay`](Self::delay), at `rate` bytes per second.
+    pub fn delay_at(
+        &mut self,
+        now: Time,
+        srtt: Duration,
+        rate: u64,
+        mtu: u16,
+        bytes: u64,
+    ) -> Option<Time> {
+        if srtt < UNPACED_BELOW {
+            return None;
+        }
+        self.wait(now, (u128::from(rate.max(1)), 1_000_000_000), mtu, bytes)
+    }
+
+    /// `rate`: bytes, and the nanoseconds that they take.
+    fn wait(&mut self, now: Time, rate: (u128, u128), mtu: u16, bytes: u64) -> Option<Time> {
+        let in_time = |nanos: u128| u64::try_from(rate.0 * nanos / rate.1).unwrap_or(u64::MAX);
+        let capacity = in_time(BURST_NS).max(MIN_BURST * u64::from(mtu)).max(bytes);
+        let earned = in_time(now.since(self.filled_at).as_nanos());
         if earned > 0 {
-            self.tokens = self.tokens.saturating_add(u64::try_from(earned).unwrap_or(u64::MAX));
+            self.tokens = self.tokens.saturating_add(earned);
             self.filled_at = now;
         }
         self.tokens = self.tokens.min(capacity);
@@ -62,7 +81,7 @@ impl Pacer {
             return None;
         }
         let missing = u128::from(bytes.max(capacity / 2) - self.tokens);
-        let wait = (missing * rtt * 4).div_ceil(window * 5);
+        let wait = (missing * rate.1).div_ceil(rate.0);
         Some(now + Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX)))
     }
 

@@ -9,10 +9,11 @@
 //! | ACK of a number never sent | `invalid`, nothing else |
 //! | an MTU probe lost | reported by itself, not as congestion (RFC 9000 §14.4) |
 //!
-//! **Bounds.** [`MAX_TRACKED`] packets of 16 bytes; older ones count as lost. Packets that elicit
+//! **Bounds.** [`MAX_TRACKED`] packets of 56 bytes; older ones count as lost. Packets that elicit
 //! no ACK hold a place in the ring (numbers are its index) but are never in flight.
 //!
-//! **Not here.** What the packets carried: streams notice loss themselves. The split into sent
+//! **Not here.** What the packets carried: streams notice loss themselves; how fast the path
+//! delivers ([`delivery`](super::delivery)). The split into sent
 //! packets and outcome follows quinn-proto's spaces (MIT/Apache-2.0).
 
 use alloc::collections::VecDeque;
@@ -21,6 +22,7 @@ use core::time::Duration;
 
 use motet_wire::frame::Ack;
 
+use super::delivery::{Delivery, Rate, Stamp};
 use super::rtt::{MAX_ACK_DELAY, Rtt};
 use crate::time::Time;
 
@@ -51,6 +53,7 @@ struct Packet {
     at: Time,
     size: u32,
     state: State,
+    stamp: Stamp,
 }
 
 /// What an ACK or the passing of time settled.
@@ -70,6 +73,10 @@ pub struct Outcome {
     pub lost_packets: u64,
     /// When the newest lost packet left; `None` if nothing was lost.
     pub largest_lost_sent_at: Option<Time>,
+    /// Bytes in flight when it left, itself included.
+    pub largest_lost_in_flight: u64,
+    /// What the path delivered; `None` if nothing can be said.
+    pub rate: Option<Rate>,
     /// The smallest packet among the lost, bytes; 0 if none.
     pub smallest_lost_size: u32,
     /// Nothing arrived for so long that the window should start over.
@@ -99,6 +106,7 @@ pub struct Sent {
     /// When the first packet of the present unbroken run of lost packets left.
     run_since: Option<Time>,
     ce: u64,
+    delivery: Delivery,
     /// What the ring pushed out since the last call that returns an outcome.
     pushed_out: Outcome,
 }
@@ -123,6 +131,7 @@ impl Sent {
             first_sample_at: None,
             run_since: None,
             ce: 0,
+            delivery: Delivery::new(),
             pushed_out: Outcome::default(),
         }
     }
@@ -168,7 +177,7 @@ impl Sent {
         for range in ranges {
             let from = (*range.start()).max(self.base);
             for pn in from..=(*range.end()).min(largest) {
-                eliciting |= self.settle_acked(pn, &mut out);
+                eliciting |= self.settle_acked(now, pn, &mut out);
             }
         }
         if let Some(ce) = ce {
@@ -183,8 +192,14 @@ impl Sent {
             rtt.update(now.since(at), ack_delay);
             self.first_sample_at.get_or_insert(now);
         }
+        out.rate = self.delivery.sample(now, rtt.min());
         self.lose(now, rtt, &mut out);
         out
+    }
+
+    /// There is nothing more to send: the rate that follows is the application's, not the path's.
+    pub fn on_app_limited(&mut self) {
+        self.delivery.on_app_limited(self.bytes);
     }
 
     /// Declares lost what [`loss_deadline`](Self::loss_deadline) announced.
@@ -223,10 +238,11 @@ impl Sent {
             }
             self.base = pn;
         }
+        let stamp = self.delivery.stamp(now, self.bytes, size);
         while self.next_pn() < pn {
-            self.append(Packet { at: now, size: 0, state: State::Skipped });
+            self.append(Packet { at: now, size: 0, state: State::Skipped, stamp });
         }
-        self.append(Packet { at: now, size, state });
+        self.append(Packet { at: now, size, state, stamp });
         if matches!(state, State::Flying | State::Probing) {
             self.bytes += u64::from(size);
             self.packets += 1;
@@ -260,14 +276,14 @@ impl Sent {
     }
 
     /// True if `pn` was in flight.
-    fn settle_acked(&mut self, pn: u64, out: &mut Outcome) -> bool {
+    fn settle_acked(&mut self, now: Time, pn: u64, out: &mut Outcome) -> bool {
         let Some(p) = self.get_mut(pn) else { return false };
         let was = p.state;
         if matches!(was, State::Acked | State::Skipped) {
             return false;
         }
         p.state = State::Acked;
-        let (at, size) = (p.at, p.size);
+        let (at, size, stamp) = (p.at, p.size, p.stamp);
         if was == State::Lost {
             return false; // it was only late; the window has paid already
         }
@@ -282,6 +298,7 @@ impl Sent {
             out.acked_probe = Some(pn);
         }
         out.acked_bytes += u64::from(size);
+        self.delivery.on_acked(now, size, at, stamp);
         out.largest_acked_size = out.largest_acked_size.max(size);
         self.land(size);
         true
@@ -289,12 +306,15 @@ impl Sent {
 
     fn settle_lost(&mut self, pn: u64, out: &mut Outcome) {
         let Some(p) = self.get_mut(pn) else { return };
-        let (was, at, size) = (p.state, p.at, p.size);
+        let (was, at, size, stamp) = (p.state, p.at, p.size, p.stamp);
         match was {
             State::Flying => {
                 out.lost_bytes += u64::from(size);
                 out.lost_packets += 1;
-                out.largest_lost_sent_at = out.largest_lost_sent_at.max(Some(at));
+                if out.largest_lost_sent_at.is_none_or(|latest| at >= latest) {
+                    out.largest_lost_sent_at = Some(at);
+                    out.largest_lost_in_flight = stamp.in_flight();
+                }
                 if out.smallest_lost_size == 0 || size < out.smallest_lost_size {
                     out.smallest_lost_size = size;
                 }

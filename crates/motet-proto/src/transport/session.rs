@@ -6,7 +6,7 @@
 //! that carry only feedback (ACK, STATUS, NAK, HEARTBEAT, PING) are not held back by them.
 
 use super::acks::Acks;
-use super::congestion::{Controller, Cubic};
+use super::congestion::{Acked, Controller, Cubic, Lost, Model};
 use super::keys::{Keys, Sealed};
 use super::liveness::Watch;
 use super::mtu::Mtud;
@@ -17,6 +17,7 @@ use super::rtt::Rtt;
 use super::sent::{Outcome, Sent};
 use super::stream::RttView;
 use crate::Time;
+use crate::config::Congestion;
 use crate::crypto::{Aead, Crypto};
 use crate::transport::handshake::RETRIES_MS;
 use alloc::boxed::Box;
@@ -73,6 +74,7 @@ pub struct Session<A> {
     pub app_limited: bool,
     /// PATH_RESPONSEs owed: where to, token.
     pub responses: VecDeque<(SocketAddr, Option<IpAddr>, u64)>,
+    chosen: Congestion,
     keys: Keys<A>,
     replay: Window,
     next: u64,
@@ -108,6 +110,8 @@ pub struct Agreed<A> {
     pub credit: (u64, u64),
     /// Stamp of HS1, at the responder.
     pub stamp: u64,
+    /// Who decides how much may be in flight.
+    pub congestion: Congestion,
     /// HS3, at the initiator.
     pub hs3: Option<Vec<u8>>,
     /// Datagram sizes: base, largest.
@@ -145,7 +149,8 @@ impl<A: Aead> Session<A> {
             acks: Acks::new(),
             sent: Sent::new(),
             rtt: Rtt::new(),
-            congestion: controller(base, agreed.credit.0),
+            congestion: controller(agreed.congestion, base, agreed.credit.0, agreed.local),
+            chosen: agreed.congestion,
             pacer: Pacer::new(now),
             mtu: Mtud::new(base, max),
             credit: agreed.credit,
@@ -211,8 +216,12 @@ impl<A: Aead> Session<A> {
         if packets > 0 && (bytes + size > window || packets + 1 > self.credit.1) {
             return Err(None); // S-13
         }
-        let window = self.congestion.window();
-        match self.pacer.delay(now, self.rtt.srtt(), window, self.mtu.current(), size) {
+        let (srtt, mtu) = (self.rtt.srtt(), self.mtu.current());
+        let wait = match self.congestion.pacing_rate() {
+            Some(rate) => self.pacer.delay_at(now, srtt, rate, mtu, size),
+            None => self.pacer.delay(now, srtt, self.congestion.window(), mtu, size),
+        };
+        match wait {
             Some(at) => Err(Some(at)),
             None => Ok(()),
         }
@@ -264,10 +273,7 @@ impl<A: Aead> Session<A> {
             Kind::Feedback => self.sent.on_sent(now, pn, size, false),
         }
         match kind {
-            Kind::Data => {
-                self.congestion.on_sent(u64::from(size));
-                self.pacer.on_sent(u64::from(size));
-            }
+            Kind::Data => self.pacer.on_sent(u64::from(size)),
             Kind::Probe => self.mtu.probe_sent(pn, u16::try_from(size).unwrap_or(u16::MAX)),
             Kind::Feedback | Kind::Eliciting => {}
         }
@@ -295,12 +301,26 @@ impl<A: Aead> Session<A> {
 
     fn settle(&mut self, now: Time, outcome: &Outcome) {
         if outcome.acked_bytes > 0 {
-            let sent_at = outcome.largest_acked_sent_at.unwrap_or(now);
-            self.congestion.on_ack(now, outcome.acked_bytes, sent_at, &self.rtt, self.app_limited);
+            self.congestion.on_ack(&Acked {
+                now,
+                bytes: outcome.acked_bytes,
+                sent_at: outcome.largest_acked_sent_at.unwrap_or(now),
+                app_limited: self.app_limited,
+                in_flight: self.sent.in_flight().0,
+                rate: outcome.rate,
+                rtt: &self.rtt,
+            });
         }
         if outcome.lost_bytes > 0 || outcome.ce_increase > 0 {
             let sent_at = outcome.largest_lost_sent_at.or(outcome.largest_acked_sent_at);
-            self.congestion.on_congestion(now, sent_at.unwrap_or(now), outcome.persistent);
+            self.congestion.on_congestion(&Lost {
+                now,
+                bytes: outcome.lost_bytes,
+                sent_at: sent_at.unwrap_or(now),
+                in_flight: outcome.largest_lost_in_flight,
+                marked: outcome.ce_increase > 0,
+                persistent: outcome.persistent,
+            });
         }
         if self.mtu.on_outcome(now, outcome) {
             self.congestion.on_mtu(self.mtu.current());
@@ -353,16 +373,19 @@ impl<A: Aead> Session<A> {
 
     /// The session moved to another address: what was learnt of the old way is void.
     pub fn on_moved(&mut self, now: Time, mtu: (u16, u16)) {
-        self.congestion = controller(mtu.0, self.credit.0);
+        self.congestion = controller(self.chosen, mtu.0, self.credit.0, self.local);
         self.mtu = Mtud::new(mtu.0, mtu.1);
         self.rtt = Rtt::new();
         self.pacer = Pacer::new(now);
     }
 }
 
-/// CUBIC, with the peer's credit as its floor where the round trip is tiny.
-fn controller(mtu: u16, credit: u64) -> Box<dyn Controller> {
-    Box::new(Cubic::new(mtu, credit))
+/// With the peer's credit as its floor where the round trip is tiny.
+fn controller(chosen: Congestion, mtu: u16, credit: u64, seed: u32) -> Box<dyn Controller> {
+    match chosen {
+        Congestion::Cubic => Box::new(Cubic::new(mtu, credit)),
+        Congestion::Model => Box::new(Model::new(mtu, credit, seed)),
+    }
 }
 
 /// What a packet holds, as far as metering cares.

@@ -13,9 +13,8 @@
 
 use core::time::Duration;
 
-use super::Controller;
+use super::{Acked, Controller, Lost, Near};
 use crate::time::Time;
-use crate::transport::rtt::Rtt;
 
 /// How steep the curve is, packets/s³ (RFC 9438 §5).
 const C: f64 = 0.4;
@@ -27,8 +26,6 @@ const ALPHA: f64 = 3.0 * (1.0 - BETA) / (1.0 + BETA);
 const INITIAL_PACKETS: u64 = 10;
 /// Packets in the smallest window (RFC 9002 §7.2).
 const MIN_PACKETS: u64 = 2;
-/// Below this minimum round trip the floor holds.
-const NEAR: Duration = Duration::from_millis(1);
 
 /// The controller of RFC 9438.
 #[derive(Clone, Debug)]
@@ -36,8 +33,7 @@ pub struct Cubic {
     mtu: u16,
     cwnd: u64,
     ssthresh: u64,
-    floor: u64,
-    near: bool,
+    near: Near,
     /// Packets sent up to here belong to the reduction made then.
     recovery: Option<Time>,
     /// Where the next curve levels off, bytes.
@@ -70,8 +66,7 @@ impl Cubic {
             mtu,
             cwnd: INITIAL_PACKETS * u64::from(mtu),
             ssthresh: u64::MAX,
-            floor,
-            near: false,
+            near: Near::new(floor),
             recovery: None,
             w_max: 0.0,
             before: 0.0,
@@ -125,36 +120,35 @@ fn w_cubic(t: f64, k: f64, w_max: f64) -> f64 {
 }
 
 impl Controller for Cubic {
-    fn on_sent(&mut self, _bytes: u64) {}
-
-    fn on_ack(&mut self, now: Time, acked_bytes: u64, sent_at: Time, rtt: &Rtt, app_limited: bool) {
-        self.near = rtt.has_sample() && rtt.min() < NEAR;
-        if self.recovery.is_some_and(|at| sent_at <= at) {
+    fn on_ack(&mut self, ack: &Acked<'_>) {
+        self.near.on_ack(ack, self.mtu);
+        if self.recovery.is_some_and(|at| ack.sent_at <= at) {
             return;
         }
-        if app_limited {
+        if ack.app_limited {
             if let Some(a) = &mut self.avoidance {
-                a.idle_since.get_or_insert(now);
+                a.idle_since.get_or_insert(ack.now);
             }
         } else if self.cwnd < self.ssthresh {
-            self.cwnd = self.cwnd.saturating_add(acked_bytes).min(self.ssthresh);
+            self.cwnd = self.cwnd.saturating_add(ack.bytes).min(self.ssthresh);
         } else {
-            self.avoid(now, acked_bytes as f64, rtt.srtt());
+            self.avoid(ack.now, ack.bytes as f64, ack.rtt.srtt());
         }
     }
 
-    fn on_congestion(&mut self, now: Time, sent_at: Time, persistent: bool) {
-        if self.recovery.is_none_or(|at| sent_at > at) {
+    fn on_congestion(&mut self, lost: &Lost) {
+        self.near.on_lost(lost);
+        if self.recovery.is_none_or(|at| lost.sent_at > at) {
             let cwnd = self.cwnd as f64;
             self.w_max = if cwnd < self.w_max { cwnd * (1.0 + BETA) / 2.0 } else { cwnd };
             self.before = cwnd;
             self.cwnd = ((cwnd * BETA) as u64).max(self.least());
             self.ssthresh = self.cwnd;
-            self.recovery = Some(now);
+            self.recovery = Some(lost.now);
             self.avoidance = None;
             self.earned = 0.0;
         }
-        if persistent {
+        if lost.persistent {
             self.cwnd = self.least();
             self.recovery = None;
             // RFC 9438 §4.8: after a timeout the curve starts level, where slow start ends.
@@ -165,7 +159,7 @@ impl Controller for Cubic {
     }
 
     fn set_floor(&mut self, bytes: u64) {
-        self.floor = bytes;
+        self.near.set(bytes);
     }
 
     fn on_mtu(&mut self, mtu: u16) {
@@ -177,8 +171,7 @@ impl Controller for Cubic {
     }
 
     fn window(&self) -> u64 {
-        let floor = if self.near { self.floor } else { 0 };
-        self.cwnd.max(floor)
+        self.cwnd.max(self.near.floor())
     }
 
     fn name(&self) -> &'static str {
@@ -189,6 +182,7 @@ impl Controller for Cubic {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::rtt::Rtt;
 
     const MTU: u16 = 1_000;
 
@@ -202,12 +196,24 @@ mod tests {
         rtt
     }
 
+    impl Cubic {
+        fn acked(&mut self, now: Time, bytes: u64, sent_at: Time, rtt: &Rtt, app_limited: bool) {
+            let (in_flight, rate) = (0, None);
+            self.on_ack(&Acked { now, bytes, sent_at, app_limited, in_flight, rate, rtt });
+        }
+
+        fn lost(&mut self, now: Time, sent_at: Time, persistent: bool) {
+            let (bytes, in_flight, marked) = (1_000, 0, false);
+            self.on_congestion(&Lost { now, bytes, sent_at, in_flight, marked, persistent });
+        }
+    }
+
     /// A controller with a window of `packets`, reduced once, at time 1 ms.
     fn reduced_from(packets: u64) -> Cubic {
         let mut c = Cubic::new(MTU, 0);
-        c.on_ack(at(0), (packets - 10) * 1_000, at(0), &rtt_of(10), false);
+        c.acked(at(0), (packets - 10) * 1_000, at(0), &rtt_of(10), false);
         assert_eq!(c.window(), packets * 1_000);
-        c.on_congestion(at(1), at(1), false);
+        c.lost(at(1), at(1), false);
         c
     }
 
@@ -215,14 +221,14 @@ mod tests {
     fn slow_start_grows_by_what_is_acknowledged() {
         let mut c = Cubic::new(MTU, 0);
         assert_eq!(c.window(), 10_000);
-        c.on_ack(at(20), 10_000, at(0), &rtt_of(20), false);
+        c.acked(at(20), 10_000, at(0), &rtt_of(20), false);
         assert_eq!(c.window(), 20_000);
     }
 
     #[test]
     fn a_window_that_is_not_full_does_not_grow() {
         let mut c = Cubic::new(MTU, 0);
-        c.on_ack(at(20), 10_000, at(0), &rtt_of(20), true);
+        c.acked(at(20), 10_000, at(0), &rtt_of(20), true);
         assert_eq!(c.window(), 10_000);
     }
 
@@ -230,19 +236,19 @@ mod tests {
     fn one_round_trip_reduces_once() {
         let mut c = reduced_from(100);
         assert_eq!(c.window(), 70_000);
-        c.on_congestion(at(2), at(0), false);
-        c.on_congestion(at(2), at(1), false);
+        c.lost(at(2), at(0), false);
+        c.lost(at(2), at(1), false);
         assert_eq!(c.window(), 70_000);
-        c.on_ack(at(5), 50_000, at(1), &rtt_of(10), false);
+        c.acked(at(5), 50_000, at(1), &rtt_of(10), false);
         assert_eq!(c.window(), 70_000, "packets from before the reduction say nothing new");
-        c.on_congestion(at(12), at(2), false);
+        c.lost(at(12), at(2), false);
         assert_eq!(c.window(), 49_000);
     }
 
     #[test]
     fn fast_convergence_aims_lower_after_two_reductions_in_a_row() {
         let mut c = reduced_from(100);
-        c.on_congestion(at(12), at(2), false);
+        c.lost(at(12), at(2), false);
         assert!((c.w_max - 70_000.0 * 0.85).abs() < 1.0, "RFC 9438 §4.7: {}", c.w_max);
     }
 
@@ -250,7 +256,7 @@ mod tests {
     fn windows_never_fall_below_two_packets() {
         let mut c = Cubic::new(MTU, 0);
         for ms in 0..50 {
-            c.on_congestion(at(ms + 1), at(ms + 1), ms % 7 == 0);
+            c.lost(at(ms + 1), at(ms + 1), ms % 7 == 0);
             assert!(c.window() >= 2_000);
         }
         assert_eq!(c.window(), 2_000);
@@ -259,11 +265,11 @@ mod tests {
     #[test]
     fn persistent_congestion_starts_over_even_within_recovery() {
         let mut c = reduced_from(100);
-        c.on_congestion(at(2), at(0), true);
+        c.lost(at(2), at(0), true);
         assert_eq!(c.window(), 2_000);
-        c.on_ack(at(30), 2_000, at(20), &rtt_of(10), false);
+        c.acked(at(30), 2_000, at(20), &rtt_of(10), false);
         assert_eq!(c.window(), 4_000, "slow start");
-        c.on_ack(at(40), 500_000, at(30), &rtt_of(10), false);
+        c.acked(at(40), 500_000, at(30), &rtt_of(10), false);
         assert_eq!(c.window(), 70_000, "up to ssthresh");
     }
 
@@ -274,11 +280,11 @@ mod tests {
         assert_eq!(c.window(), 10_000, "nothing is measured yet");
         let mut near = Rtt::new();
         near.update(Duration::from_micros(80), Duration::ZERO);
-        c.on_ack(at(1), 1_000, at(0), &near, true);
+        c.acked(at(1), 1_000, at(0), &near, true);
         assert_eq!(c.window(), 200_000);
-        c.on_congestion(at(2), at(2), true);
+        c.lost(at(2), at(2), true);
         assert_eq!(c.window(), 200_000);
-        c.on_ack(at(50), 1_000, at(40), &rtt_of(10), true);
+        c.acked(at(50), 1_000, at(40), &rtt_of(10), true);
         assert_eq!(c.window(), 2_000, "the path became far");
     }
 
@@ -311,7 +317,7 @@ mod tests {
         while now <= until {
             for part in 0..10 {
                 let _ = part;
-                c.on_ack(at(now), c.window() / 10, at(now - 1), &rtt, false);
+                c.acked(at(now), c.window() / 10, at(now - 1), &rtt, false);
             }
             now += rtt_ms;
         }
@@ -349,8 +355,8 @@ mod tests {
         grow(&mut c, 100, 1_000);
         let before = c.window();
         let rtt = rtt_of(100);
-        c.on_ack(at(1_100), 1_000, at(1_000), &rtt, true);
-        c.on_ack(at(60_000), 1_000, at(59_900), &rtt, false);
+        c.acked(at(1_100), 1_000, at(1_000), &rtt, true);
+        c.acked(at(60_000), 1_000, at(59_900), &rtt, false);
         assert!(c.window() - before < 1_000, "{before} grew to {}", c.window());
     }
 }

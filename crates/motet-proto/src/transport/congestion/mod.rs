@@ -1,43 +1,80 @@
-//! How many bytes may be in flight: a seam with several fillings.
+//! How many bytes may be in flight, and how fast they leave: a seam with several fillings.
 //!
 //! | filling | for |
 //! |---|---|
 //! | [`Cubic`] | every path; loss and CE marks are congestion (RFC 9438) |
+//! | [`Model`] | paths that lose packets without being full: what the path delivers, and how long it takes, decide (draft-ietf-ccwg-bbr) |
 //! | [`Fixed`] | tests |
 //!
-//! A model-based one (delivery rate and minimum round trip, loss only as a guard) has its place
-//! here. The shape of the trait follows quinn-proto's (MIT/Apache-2.0).
+//! Both keep a floor of the peer's credit on near paths ([`Near`]). The shape of the trait follows
+//! quinn-proto's (MIT/Apache-2.0).
 //!
 //! **Not here.** The peer's session credit, which caps every window; what counts as lost
 //! ([`sent`](super::sent)); spacing ([`pacer`](super::pacer)).
 
 mod cubic;
+mod model;
+mod near;
 #[cfg(test)]
 mod tests;
 
 pub use cubic::Cubic;
+pub use model::Model;
+pub use near::Near;
 
 use core::fmt::Debug;
 
+use super::delivery::Rate;
 use super::rtt::Rtt;
 use crate::time::Time;
 
+/// What an ACK brought.
+#[derive(Clone, Copy, Debug)]
+pub struct Acked<'a> {
+    /// When.
+    pub now: Time,
+    /// Bytes that it newly acknowledges.
+    pub bytes: u64,
+    /// When the largest packet number newly acknowledged left.
+    pub sent_at: Time,
+    /// Before this ACK there was room in the window and nothing to send, so it need not grow. Data
+    /// held back by pacing is something to send (RFC 9002 §7.8).
+    pub app_limited: bool,
+    /// Bytes in flight after it.
+    pub in_flight: u64,
+    /// What the path delivered since that packet left; `None` if that says nothing.
+    pub rate: Option<Rate>,
+    /// The round trip, this ACK's sample included.
+    pub rtt: &'a Rtt,
+}
+
+/// What was lost or marked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lost {
+    /// When it was noticed.
+    pub now: Time,
+    /// Bytes lost.
+    pub bytes: u64,
+    /// The newest of these packets left then.
+    pub sent_at: Time,
+    /// Bytes in flight when that one left, itself included.
+    pub in_flight: u64,
+    /// Packets arrived with the mark Congestion Experienced.
+    pub marked: bool,
+    /// Nothing at all arrived for three probe timeouts (RFC 9002 §7.6).
+    pub persistent: bool,
+}
+
 /// Decides the window of one path. All sizes are bytes of UDP payload.
 pub trait Controller: Debug + Send {
-    /// `bytes` of ack-eliciting packets left.
-    fn on_sent(&mut self, bytes: u64);
+    /// Something arrived.
+    fn on_ack(&mut self, ack: &Acked<'_>);
 
-    /// `acked_bytes` arrived; the largest packet number newly acknowledged left at `sent_at`.
-    /// `app_limited`: before this ACK there was room in the window and nothing to send, so it need
-    /// not grow. Data held back by pacing is something to send (RFC 9002 §7.8).
-    fn on_ack(&mut self, now: Time, acked_bytes: u64, sent_at: Time, rtt: &Rtt, app_limited: bool);
+    /// Packets were lost or marked. Of an ACK that tells of both, this comes second.
+    fn on_congestion(&mut self, lost: &Lost);
 
-    /// Packets were lost or marked; the newest of them left at `sent_at`. `persistent`: nothing at
-    /// all arrived for three probe timeouts (RFC 9002 §7.6).
-    fn on_congestion(&mut self, now: Time, sent_at: Time, persistent: bool);
-
-    /// The window never falls below `bytes` while the path's minimum round trip is under 1 ms:
-    /// there the receiver's buffer is the limit, and `bytes` is the credit it grants.
+    /// The window never falls below about `bytes`, the credit that the receiver grants, while the
+    /// path's minimum round trip is under 1 ms: there its buffer is the limit ([`Near`]).
     fn set_floor(&mut self, bytes: u64);
 
     /// The largest packet of the path changed.
@@ -45,6 +82,11 @@ pub trait Controller: Debug + Send {
 
     /// Bytes that may be in flight.
     fn window(&self) -> u64;
+
+    /// Bytes per second at which they leave; `None`: 1.25 windows per round trip.
+    fn pacing_rate(&self) -> Option<u64> {
+        None
+    }
 
     /// For logs and counters.
     fn name(&self) -> &'static str;
@@ -58,9 +100,8 @@ pub struct Fixed(
 );
 
 impl Controller for Fixed {
-    fn on_sent(&mut self, _: u64) {}
-    fn on_ack(&mut self, _: Time, _: u64, _: Time, _: &Rtt, _: bool) {}
-    fn on_congestion(&mut self, _: Time, _: Time, _: bool) {}
+    fn on_ack(&mut self, _: &Acked<'_>) {}
+    fn on_congestion(&mut self, _: &Lost) {}
     fn set_floor(&mut self, _: u64) {}
     fn on_mtu(&mut self, _: u16) {}
     fn window(&self) -> u64 {

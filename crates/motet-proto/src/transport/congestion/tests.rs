@@ -1,10 +1,11 @@
-//! Cubic, Pacer, Sent and Acks over one simulated bottleneck with a tail-drop queue.
+//! Controllers, Pacer, Sent and Acks over one simulated bottleneck with a tail-drop queue.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use super::{Controller, Cubic};
+use super::{Acked, Controller, Cubic, Lost, Model};
+use crate::rng::Rng;
 use crate::time::Time;
 use crate::transport::acks::{Acks, Asks};
 use crate::transport::pacer::Pacer;
@@ -24,7 +25,7 @@ enum Event {
 struct Flow {
     rtt: Rtt,
     sent: Sent,
-    cubic: Box<dyn Controller>,
+    controller: Box<dyn Controller>,
     pacer: Pacer,
     acks: Acks,
     largest_at: Time,
@@ -35,11 +36,11 @@ struct Flow {
 }
 
 impl Flow {
-    fn new() -> Self {
+    fn new(controller: Box<dyn Controller>) -> Self {
         Self {
             rtt: Rtt::new(),
             sent: Sent::new(),
-            cubic: Box::new(Cubic::new(MTU, 0)),
+            controller,
             pacer: Pacer::new(Time::ZERO),
             acks: Acks::new(),
             largest_at: Time::ZERO,
@@ -55,6 +56,8 @@ struct Link {
     bytes_per_s: u64,
     one_way: Duration,
     queue: u64,
+    loss: f64,
+    rng: Rng,
     busy_until: Time,
     flows: Vec<Flow>,
     events: BinaryHeap<Reverse<(Time, u64, Event)>>,
@@ -63,15 +66,32 @@ struct Link {
 }
 
 impl Link {
+    /// A link that flows of CUBIC share.
     fn new(mbit: u64, rtt: Duration, starts: &[Time]) -> Self {
+        Self::with(mbit, rtt, starts, |_| Box::new(Cubic::new(MTU, 0)))
+    }
+
+    /// The same for the model-based controller.
+    fn modelled(mbit: u64, rtt: Duration, starts: &[Time]) -> Self {
+        Self::with(mbit, rtt, starts, |seed| Box::new(Model::new(MTU, 0, seed)))
+    }
+
+    fn with(
+        mbit: u64,
+        rtt: Duration,
+        starts: &[Time],
+        controller: fn(u32) -> Box<dyn Controller>,
+    ) -> Self {
         let bytes_per_s = mbit * 125_000;
         let bdp = bytes_per_s * rtt.as_micros() as u64 / 1_000_000;
         let mut link = Self {
             bytes_per_s,
             one_way: rtt / 2,
             queue: bdp.max(u64::from(MTU) * 10),
+            loss: 0.0,
+            rng: Rng::new([1; 32]),
             busy_until: Time::ZERO,
-            flows: starts.iter().map(|_| Flow::new()).collect(),
+            flows: (1..).zip(starts).map(|(seed, _)| Flow::new(controller(seed))).collect(),
             events: BinaryHeap::new(),
             scheduled: 0,
             now: Time::ZERO,
@@ -153,12 +173,27 @@ impl Link {
 
     fn settle(&mut self, flow: usize, out: &Outcome) {
         let f = &mut self.flows[flow];
-        if let Some(at) = out.largest_acked_sent_at {
-            f.cubic.on_ack(self.now, out.acked_bytes, at, &f.rtt, false);
+        if let Some(sent_at) = out.largest_acked_sent_at {
+            f.controller.on_ack(&Acked {
+                now: self.now,
+                bytes: out.acked_bytes,
+                sent_at,
+                app_limited: false,
+                in_flight: f.sent.in_flight().0,
+                rate: out.rate,
+                rtt: &f.rtt,
+            });
         }
-        if let Some(at) = out.largest_lost_sent_at {
+        if let Some(sent_at) = out.largest_lost_sent_at {
             f.lost += out.lost_bytes;
-            f.cubic.on_congestion(self.now, at, out.persistent);
+            f.controller.on_congestion(&Lost {
+                now: self.now,
+                bytes: out.lost_bytes,
+                sent_at,
+                in_flight: out.largest_lost_in_flight,
+                marked: false,
+                persistent: out.persistent,
+            });
         }
         self.fill(flow);
     }
@@ -166,11 +201,16 @@ impl Link {
     fn fill(&mut self, flow: usize) {
         loop {
             let f = &mut self.flows[flow];
-            if f.sent.in_flight().0 + u64::from(MTU) > f.cubic.window() {
+            if f.sent.in_flight().0 + u64::from(MTU) > f.controller.window() {
                 break;
             }
-            let (srtt, window) = (f.rtt.srtt(), f.cubic.window());
-            if let Some(at) = f.pacer.delay(self.now, srtt, window, MTU, u64::from(MTU)) {
+            let (srtt, window) = (f.rtt.srtt(), f.controller.window());
+            let size = u64::from(MTU);
+            let wait = match f.controller.pacing_rate() {
+                Some(rate) => f.pacer.delay_at(self.now, srtt, rate, MTU, size),
+                None => f.pacer.delay(self.now, srtt, window, MTU, size),
+            };
+            if let Some(at) = wait {
                 self.wake(flow, at);
                 break;
             }
@@ -196,8 +236,10 @@ impl Link {
         let pn = f.next_pn;
         f.next_pn += 1;
         f.sent.on_sent(now, pn, u32::from(MTU), true);
-        f.cubic.on_sent(size);
         f.pacer.on_sent(size);
+        if self.rng.unit() < self.loss {
+            return;
+        }
         let start = self.busy_until.max(now);
         let backlog = start.since(now).as_nanos() as u64 * self.bytes_per_s / 1_000_000_000;
         if backlog + size > self.queue {
@@ -243,4 +285,59 @@ fn two_flows_share_a_link() {
     let (less, more) = (got[0].min(got[1]), got[0].max(got[1]));
     assert!(more <= less * 2, "{got:?}");
     assert!(less + more >= 200_000_000, "{got:?} of 250,000,000 bytes");
+}
+
+#[test] // S-25
+fn the_model_fills_links_of_any_length() {
+    for (mbit, ms, seconds) in [(100, 20, 10), (20, 1, 5), (20, 5, 5), (20, 100, 20), (20, 600, 60)]
+    {
+        let mut link = Link::modelled(mbit, Duration::from_millis(ms), &[Time::ZERO]);
+        let got = link.measure(0, seconds)[0];
+        let most = mbit * 125_000 * seconds;
+        assert!(got * 10 >= most * 8, "{mbit} Mbit/s, {ms} ms: {got} of {most} bytes");
+        let lost = link.flows[0].lost;
+        assert!(
+            lost * 20 < got,
+            "{mbit} Mbit/s, {ms} ms: {lost} bytes lost for {got} that arrived"
+        );
+    }
+}
+
+#[test] // S-25
+fn chance_losses_starve_cubic_and_not_the_model() {
+    for (percent, least) in [(1, 90), (5, 80)] {
+        for ms in [20, 100] {
+            let rtt = Duration::from_millis(ms);
+            let mut link = Link::modelled(100, rtt, &[Time::ZERO]);
+            link.loss = percent as f64 / 100.0;
+            let got = link.measure(5, 15)[0];
+            assert!(got >= least * 1_250_000, "{percent} %, {ms} ms: {got} of 125,000,000 bytes");
+        }
+    }
+    let mut link = Link::new(100, Duration::from_millis(20), &[Time::ZERO]);
+    link.loss = 0.05;
+    let got = link.measure(5, 15)[0];
+    assert!(got < 12_500_000, "the loss is there: CUBIC brings over {got} of 125,000,000 bytes");
+}
+
+#[test] // S-25
+fn two_modelled_flows_share_a_link() {
+    for second in [0, 1_000_000_000] {
+        let mut link = Link::modelled(100, Duration::from_millis(20), &[Time::ZERO, Time(second)]);
+        let got = link.measure(10, 30);
+        let (less, more) = (got[0].min(got[1]), got[0].max(got[1]));
+        assert!(more <= less * 2, "{got:?}");
+        assert!(less + more >= 200_000_000, "{got:?} of 250,000,000 bytes");
+    }
+}
+
+#[test] // S-25
+fn a_small_buffer_is_not_overrun_by_the_model() {
+    let rtt = Duration::from_millis(20);
+    let mut link = Link::modelled(100, rtt, &[Time::ZERO, Time::ZERO]);
+    link.queue = 25_000; // a tenth of the path
+    let got: u64 = link.measure(5, 15).iter().sum();
+    assert!(got >= 100_000_000, "{got} of 125,000,000 bytes");
+    let lost: u64 = link.flows.iter().map(|flow| flow.lost).sum();
+    assert!(lost * 10 < got, "{lost} bytes lost for {got} that arrived");
 }

@@ -72,6 +72,19 @@ impl Flow {
         }
     }
 
+    /// `held` bytes wait for what was lost. When that is half the window, the window would stop the
+    /// writer before the loss is mended: it is too small for this path.
+    pub(super) fn crowded(&mut self, now: Time, rtt: &RttView, held: u64) {
+        if held >= self.auto / 2
+            && self.auto < WINDOW_AUTO_MAX
+            && now.since(self.grown_at) >= rtt.srtt.max(GROW_AFTER)
+        {
+            self.auto = (self.auto * 2).min(WINDOW_AUTO_MAX);
+            self.grown_at = now;
+            self.urge(now);
+        }
+    }
+
     /// Something new would be said.
     pub(super) fn touch(&mut self, now: Time) {
         self.dirty = true;
@@ -159,6 +172,20 @@ mod tests {
         assert_eq!(flow.deadline(), Some(now), "it is told at once");
         assert_eq!(flow.grant(now, &rtt(), u64::MAX, 0), WINDOW_INITIAL * 2);
         assert_eq!(flow.grant(now, &rtt(), 1_000, 0), WINDOW_INITIAL * 2, "never taken back");
+    }
+
+    #[test] // T-31
+    fn a_window_half_full_of_what_waits_for_a_repair_doubles_once_a_round_trip() {
+        let mut flow = Flow::new();
+        let now = Time::ZERO + MS * 1_000;
+        flow.crowded(now, &rtt(), WINDOW_INITIAL / 2 - 1);
+        assert_eq!(flow.deadline(), None);
+        flow.crowded(now, &rtt(), WINDOW_INITIAL / 2);
+        assert_eq!(flow.deadline(), Some(now), "it is told at once");
+        flow.crowded(now + MS * 9, &rtt(), WINDOW_INITIAL);
+        assert_eq!(flow.grant(now + MS * 9, &rtt(), u64::MAX, 0), WINDOW_INITIAL * 2);
+        flow.crowded(now + MS * 10, &rtt(), WINDOW_INITIAL);
+        assert_eq!(flow.grant(now + MS * 10, &rtt(), u64::MAX, 0), WINDOW_INITIAL * 4);
     }
 
     #[test] // T-31

@@ -39,6 +39,9 @@ use motet_wire::frame::{GapReason, NakItem};
 const REORDER: (Duration, Duration) = (Duration::from_micros(200), Duration::from_millis(10));
 /// A NAK is not repeated sooner, nor later.
 const RETRY: (Duration, Duration) = (Duration::from_millis(2), Duration::from_secs(1));
+/// So many NAKs of one hole are a round trip apart: what was repaired is lost as often as what was
+/// sent, and a window must last until the last of its holes is filled. After them the gap grows.
+const PATIENT_TRIES: u32 = 3;
 /// Half-complete messages of a best-effort stream.
 const BEST_EFFORT_PARTIALS: usize = 4;
 /// A GAP names no more messages than this: nobody has ever written so many.
@@ -140,6 +143,8 @@ pub struct Reader<P> {
     reorder: Duration,
     decayed_pkt: u64,
     flow: Flow,
+    /// Bytes held, in whole messages and in pieces.
+    held: u64,
     end: Option<u64>,
 }
 
@@ -168,6 +173,7 @@ impl<P: Pieces> Reader<P> {
             reorder: Duration::ZERO,
             decayed_pkt: 0,
             flow: Flow::new(),
+            held: 0,
             end: None,
         }
     }
@@ -235,6 +241,7 @@ impl<P: Pieces> Reader<P> {
             return Ok(Some(Item::Message { seq, t_us, body }));
         }
         self.hold(seq, Held { t_us, body }, open, budget);
+        self.flow.crowded(at.now, &self.rtt, self.held);
         Ok(None)
     }
 
@@ -296,7 +303,9 @@ impl<P: Pieces> Reader<P> {
                 return Ok(());
             }
         }
-        budget.take(partial.pieces.memory() - before);
+        let more = partial.pieces.memory() - before;
+        budget.take(more);
+        self.held += more;
         let mut asked = false;
         if reliable {
             let slip = u64::from(crate::planted::on("fragment_hole_off_by_one"));
@@ -306,6 +315,8 @@ impl<P: Pieces> Reader<P> {
         }
         if partial.pieces.is_complete() {
             self.complete(seq, budget);
+        } else if !head {
+            self.flow.crowded(at.now, &self.rtt, self.held);
         }
         if asked && !at.repair {
             self.spurious();
@@ -408,7 +419,7 @@ impl<P: Pieces> Reader<P> {
             && (seq == self.next || self.mode == Mode::Unordered)
         {
             let Held { t_us, body } = self.slots.remove(&seq)?;
-            budget.give(cost(body.len()));
+            self.give(cost(body.len()), budget);
             self.delivered(now, seq, cost(body.len()), budget);
             return Some(Item::Message { seq, t_us, body });
         }
@@ -454,10 +465,7 @@ impl<P: Pieces> Reader<P> {
             return;
         }
         let first = (self.rtt.srtt + self.rtt.var * 4).max(RETRY.0);
-        let retry = |tries: u32| {
-            let wait = (0..tries.min(32)).fold(first, |wait, _| (wait * 3 / 2).min(RETRY.1));
-            now + wait.min(RETRY.1)
-        };
+        let retry = |tries: u32| now + retry_wait(first, tries);
         let mut items: Vec<NakItem> = Vec::new();
         self.gaps.ask(now, pkt, retry, |from, to| {
             items.push(NakItem::Range { seq: from, count: to - from });
@@ -556,5 +564,25 @@ impl<P: Pieces> Reader<P> {
             return Err("too many gaps");
         }
         Ok(())
+    }
+}
+
+/// How long to wait for the answer to the NAK number `tries`, counted from 0 (T-22).
+fn retry_wait(first: Duration, tries: u32) -> Duration {
+    let doubts = tries.saturating_sub(PATIENT_TRIES).min(32);
+    (0..doubts).fold(first, |wait, _| (wait * 3 / 2).min(RETRY.1)).min(RETRY.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test] // T-22
+    fn the_first_naks_of_a_hole_are_a_round_trip_apart_and_later_ones_further() {
+        let waits: Vec<u64> =
+            (0..7).map(|n| retry_wait(Duration::from_millis(8), n).as_millis() as u64).collect();
+        assert_eq!(waits, [8, 8, 8, 8, 12, 18, 27]);
+        assert_eq!(retry_wait(Duration::from_millis(8), 99), RETRY.1);
+        assert_eq!(retry_wait(Duration::from_secs(9), 0), RETRY.1);
     }
 }

@@ -100,14 +100,16 @@ impl<P: Pieces> Reader<P> {
         }
         let room = if seq == self.next { budget.spare(total) } else { Vec::new() };
         let pieces = P::new(total, room);
-        budget.take(PARTIAL_COST + pieces.memory());
+        let more = PARTIAL_COST + pieces.memory();
+        budget.take(more);
+        self.held += more;
         self.partials.insert(seq, Partial { pieces, t_us, known, holes, token });
         true
     }
 
     pub(super) fn complete(&mut self, seq: u64, budget: &mut Budget<'_>) {
         let Some(partial) = self.partials.remove(&seq) else { return };
-        budget.give(partial.pieces.memory() + PARTIAL_COST);
+        self.give(partial.pieces.memory() + PARTIAL_COST, budget);
         if partial.token {
             budget.give_token();
         }
@@ -117,9 +119,11 @@ impl<P: Pieces> Reader<P> {
     }
 
     pub(super) fn hold(&mut self, seq: u64, held: Held, open: bool, budget: &mut Budget<'_>) {
-        budget.take(cost(held.body.len()));
+        let more = cost(held.body.len());
+        budget.take(more);
+        self.held += more;
         if let Some(old) = self.slots.insert(seq, held) {
-            budget.give(cost(old.body.len()));
+            self.give(cost(old.body.len()), budget);
         }
         if !matches!(self.mode, Mode::Newest(_)) {
             return;
@@ -212,7 +216,7 @@ impl<P: Pieces> Reader<P> {
     /// The one place where a partial message ends without being complete.
     pub(super) fn drop_partial(&mut self, seq: u64, budget: &mut Budget<'_>) {
         let Some(partial) = self.partials.remove(&seq) else { return };
-        budget.give(partial.pieces.memory() + PARTIAL_COST);
+        self.give(partial.pieces.memory() + PARTIAL_COST, budget);
         if partial.token {
             budget.give_token();
         }
@@ -220,8 +224,14 @@ impl<P: Pieces> Reader<P> {
 
     pub(super) fn drop_slot(&mut self, seq: u64, budget: &mut Budget<'_>) {
         if let Some(held) = self.slots.remove(&seq) {
-            budget.give(cost(held.body.len()));
+            self.give(cost(held.body.len()), budget);
         }
+    }
+
+    /// Memory is free again.
+    pub(super) fn give(&mut self, bytes: u64, budget: &mut Budget<'_>) {
+        self.held = self.held.saturating_sub(bytes);
+        budget.give(bytes);
     }
 
     pub(super) fn head_off(&self) -> u64 {
