@@ -12,7 +12,7 @@ use crate::message::Delivery;
 
 /// Reads the topics that its filters match: each message once, in the order of its writer.
 ///
-/// Up to 64 deliveries (256 KiB) are taken from the endpoint at a time and wait here; everything
+/// Up to 256 deliveries (256 KiB) are taken from the endpoint at a time and wait here; everything
 /// else waits in the subscription's queue ([`SubQos::queue_bytes`](crate::SubQos)). Dropping it
 /// unsubscribes.
 pub struct Subscriber {
@@ -47,32 +47,41 @@ impl Subscriber {
             if let Some(delivery) = self.try_next() {
                 return Some(delivery);
             }
-            if self.hold.core.is_closed() && !self.state.readable.load(Ordering::SeqCst) {
+            if !self.wait().await {
                 return None;
             }
-            self.state.wake.notified().await;
         }
     }
 
     /// The next message, or what is missing in its place, if one is there. Never waits.
     pub fn try_next(&mut self) -> Option<Delivery> {
         if self.taken.is_empty() {
-            self.take();
+            let mut taken = std::mem::take(&mut self.taken);
+            self.take(|delivery| taken.push_back(delivery));
+            self.taken = taken;
         }
         self.taken.pop_front()
     }
 
-    /// Waits until something is there, then moves all that is at hand (64 deliveries at most) to
+    /// Waits until something is there, then moves all that is at hand (256 deliveries at most) to
     /// the end of `into`; how many. 0 after the endpoint has closed.
     ///
     /// # Cancel safety
     /// Cancel safe: deliveries are taken only by the poll that returns them.
     pub async fn next_batch(&mut self, into: &mut Vec<Delivery>) -> usize {
-        let Some(first) = self.next().await else { return 0 };
-        into.push(first);
-        let rest = self.taken.len();
-        into.extend(self.taken.drain(..));
-        rest + 1
+        let before = into.len();
+        loop {
+            into.extend(self.taken.drain(..));
+            if into.len() == before {
+                self.take(|delivery| into.push(delivery));
+            }
+            if into.len() > before {
+                return into.len() - before;
+            }
+            if !self.wait().await {
+                return 0;
+            }
+        }
     }
 
     /// Its filters. Empty for an inbox.
@@ -81,21 +90,29 @@ impl Subscriber {
         &self.filters
     }
 
+    /// Waits until something may be there; false once the endpoint has closed.
+    async fn wait(&self) -> bool {
+        if self.hold.core.is_closed() && !self.state.readable.load(Ordering::SeqCst) {
+            return false;
+        }
+        self.state.wake.notified().await;
+        true
+    }
+
     /// Takes from the endpoint what is there, if anything is.
-    fn take(&mut self) {
+    fn take(&self, mut put: impl FnMut(Delivery)) {
         if !self.state.readable.swap(false, Ordering::SeqCst) {
             return;
         }
-        let (id, taken) = (self.state.id, &mut self.taken);
-        let core = &self.hold.core;
+        let id = self.state.id;
         // Reading may open the window: that is to be sent.
-        let more = core.act(|inner, now| {
-            let mut bytes = 0;
-            while taken.len() < TAKE_MAX && bytes < TAKE_BYTES_MAX {
+        let more = self.hold.core.act(|inner, now| {
+            let (mut taken, mut bytes) = (0, 0);
+            while taken < TAKE_MAX && bytes < TAKE_BYTES_MAX {
                 let Some(delivery) = inner.node.read(now, id) else { return false };
                 let delivery = Delivery::from(delivery);
-                bytes += delivery.size();
-                taken.push_back(delivery);
+                (taken, bytes) = (taken + 1, bytes + delivery.size());
+                put(delivery);
             }
             true
         });
@@ -122,6 +139,6 @@ impl fmt::Debug for Subscriber {
 }
 
 /// Deliveries taken under one hold of the lock.
-const TAKE_MAX: usize = 64;
+const TAKE_MAX: usize = 256;
 /// Bytes after which no more are taken.
 const TAKE_BYTES_MAX: usize = 256 * 1024;

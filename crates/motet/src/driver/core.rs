@@ -160,17 +160,12 @@ impl Core {
 
     /// One short hold of the lock: `what`, then whoever it concerns is woken and the timer is set.
     pub(crate) fn with<R>(&self, what: impl FnOnce(&mut Inner, Time) -> R) -> R {
-        self.with_time(what).0
-    }
-
-    /// As [`Core::with`], and the moment.
-    fn with_time<R>(&self, what: impl FnOnce(&mut Inner, Time) -> R) -> (R, Time) {
         let mut inner = self.inner();
         let now = self.clock.now();
         let result = what(&mut inner, now);
         self.dispatch(&mut inner);
         self.arm(&mut inner);
-        (result, now)
+        result
     }
 
     /// As [`Core::with`], then sends what there is to send.
@@ -210,7 +205,11 @@ impl Core {
     /// As [`Core::act`], but whoever acts without a pause lets packets fill for a while: the driver
     /// sends them in its next turn, or whoever acts when the while is over.
     pub(crate) fn act_soon<R>(&self, what: impl FnOnce(&mut Inner, Time) -> R) -> R {
-        let (result, now) = self.with_time(what);
+        let mut inner = self.inner();
+        let now = self.clock.now();
+        let result = what(&mut inner, now);
+        self.dispatch(&mut inner);
+        drop(inner); // the timer is set by the sending that follows in any case
         let since = |moment: &AtomicU64| now.since(Time(moment.load(Ordering::Relaxed)));
         let busy = since(&self.acted) < BUSY;
         if busy && since(&self.flushed) < FLUSH_PAUSE {
