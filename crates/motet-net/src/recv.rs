@@ -1,8 +1,10 @@
 //! Received datagrams and the buffers they land in.
 
+use std::collections::VecDeque;
 use std::io::IoSliceMut;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use bytes::BytesMut;
 use quinn_udp::{BATCH_SIZE, RecvMeta};
 
 use crate::unicast::{Ecn, unmapped_socket};
@@ -52,17 +54,21 @@ impl From<&RecvMeta> for Meta {
     }
 }
 
-/// Buffers for [`UnicastSocket::recv`](crate::UnicastSocket::recv), allocated once.
+/// Buffers for [`UnicastSocket::recv`](crate::UnicastSocket::recv), used again and again.
 ///
 /// The kernel may put up to 64 datagrams of one sender into one buffer (GRO), so a buffer should
-/// hold [`RecvBatch::BUFFER`] bytes; a run that does not fit is cut off. Untouched pages cost no
-/// memory.
+/// hold [`RecvBatch::BUFFER`] bytes; a run that does not fit is cut off. It begins with a few
+/// buffers and has more once one receive fills them all. What is [taken](RecvBatch::take) comes
+/// back when nobody holds it any more.
 #[derive(Debug)]
 pub struct RecvBatch {
-    slab: Box<[u8]>,
-    buffer: usize,
+    buffers: Vec<BytesMut>,
+    most: usize,
+    size: usize,
     metas: [Meta; BATCH_SIZE],
     filled: usize,
+    /// The rests of buffers whose beginning was taken, oldest first.
+    taken: VecDeque<BytesMut>,
 }
 
 impl RecvBatch {
@@ -71,21 +77,19 @@ impl RecvBatch {
     /// A buffer that holds any run.
     pub const BUFFER: usize = 65_536;
 
-    /// `count` buffers (1..=[`RecvBatch::COUNT_MAX`]) of `bytes` each (at least 1).
+    /// Up to `count` buffers (1..=[`RecvBatch::COUNT_MAX`]) of `bytes` each (at least 1).
     #[must_use]
     pub fn new(count: usize, bytes: usize) -> Self {
-        let (count, buffer) = (count.clamp(1, Self::COUNT_MAX), bytes.max(1));
-        let slab = vec![0; count * buffer].into_boxed_slice();
-        Self { slab, buffer, metas: [Meta::default(); BATCH_SIZE], filled: 0 }
+        let (most, size) = (count.clamp(1, Self::COUNT_MAX), bytes.max(1));
+        let buffers = (0..most.min(COUNT_FIRST)).map(|_| BytesMut::zeroed(size)).collect();
+        let (metas, taken) = ([Meta::default(); BATCH_SIZE], VecDeque::new());
+        Self { buffers, most, size, metas, filled: 0, taken }
     }
 
     /// The filled buffers of the last receive: each a run of datagrams from one sender.
     pub fn runs(&self) -> impl Iterator<Item = (&Meta, &[u8])> {
-        let buffers = self.slab.chunks_exact(self.buffer);
-        self.metas[..self.filled]
-            .iter()
-            .zip(buffers)
-            .map(|(meta, buffer)| (meta, &buffer[..meta.len.min(buffer.len())]))
+        let runs = self.metas[..self.filled].iter().zip(&self.buffers);
+        runs.map(|(meta, buffer)| (meta, &buffer[..meta.len.min(buffer.len())]))
     }
 
     /// The datagrams of the last receive, in the order of their arrival.
@@ -93,28 +97,73 @@ impl RecvBatch {
         self.runs().flat_map(|(meta, run)| meta.split(run).map(move |datagram| (meta, datagram)))
     }
 
+    /// Whether the last receive may have left something: it filled all that it was given.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.filled == self.buffers.len()
+    }
+
+    /// The run of number `index` of the last receive, without a copy: its buffer goes with it and
+    /// another takes its place. Once only: afterwards that run is empty.
+    pub fn take(&mut self, index: usize) -> Option<(Meta, BytesMut)> {
+        let meta = *self.metas[..self.filled].get(index)?;
+        let fresh = self.fresh();
+        let mut buffer = std::mem::replace(self.buffers.get_mut(index)?, fresh);
+        let run = buffer.split_to(meta.len.min(buffer.len()));
+        buffer.clear();
+        self.taken.push_back(buffer);
+        self.metas[index].len = 0;
+        Some((meta, run))
+    }
+
+    /// A buffer that nobody holds any more, or a new one.
+    fn fresh(&mut self) -> BytesMut {
+        // The oldest are free first: look at a few, so that one long-held run costs nothing.
+        for _ in 0..self.taken.len().min(4) {
+            let Some(mut buffer) = self.taken.pop_front() else { break };
+            if buffer.try_reclaim(self.size) {
+                buffer.resize(self.size, 0);
+                return buffer;
+            }
+            self.taken.push_back(buffer);
+        }
+        if self.taken.len() > TAKEN_MAX {
+            self.taken.pop_front();
+        }
+        BytesMut::zeroed(self.size)
+    }
+
     /// Lends the buffers to `fill`, which says how many of them it has filled.
     pub(crate) fn fill<E>(
         &mut self,
         fill: impl FnOnce(&mut [IoSliceMut<'_>], &mut [Meta]) -> Result<usize, E>,
     ) -> Result<usize, E> {
+        if self.is_full() && self.filled < self.most {
+            let more = self.filled.min(self.most - self.filled);
+            self.buffers.extend((0..more).map(|_| BytesMut::zeroed(self.size)));
+        }
         self.filled = 0;
-        let count = self.slab.len() / self.buffer;
-        let mut buffers = self.slab.chunks_exact_mut(self.buffer);
-        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
-            std::array::from_fn(|_| IoSliceMut::new(buffers.next().unwrap_or_default()));
-        let filled = fill(&mut slices[..count], &mut self.metas[..count])?;
-        self.filled = filled.min(count);
+        let count = self.buffers.len();
+        let mut buffers = self.buffers.iter_mut();
+        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] = std::array::from_fn(|_| {
+            IoSliceMut::new(buffers.next().map_or(&mut [], |buffer| &mut buffer[..]))
+        });
+        self.filled = fill(&mut slices[..count], &mut self.metas[..count])?.min(count);
         Ok(self.filled)
     }
 }
 
 impl Default for RecvBatch {
-    /// As large as one system call can use: 2 MiB of address space.
+    /// As much as one system call can use: 2 MiB at most.
     fn default() -> Self {
         Self::new(Self::COUNT_MAX, Self::BUFFER)
     }
 }
+
+/// Buffers at first.
+const COUNT_FIRST: usize = 4;
+/// Buffers that are remembered while somebody holds what was in them.
+const TAKEN_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -126,5 +175,44 @@ mod tests {
         let parts: Vec<_> = meta.split(b"abcdefg---").collect();
         assert_eq!(parts, [&b"abc"[..], b"def", b"g"]);
         assert_eq!(Meta::default().split(b"---").count(), 0);
+    }
+    fn filled(batch: &mut RecvBatch, with: &[&[u8]]) {
+        let fill = |buffers: &mut [IoSliceMut<'_>], metas: &mut [Meta]| {
+            for ((buffer, meta), bytes) in buffers.iter_mut().zip(metas).zip(with) {
+                buffer[..bytes.len()].copy_from_slice(bytes);
+                *meta = Meta { len: bytes.len(), stride: bytes.len(), ..Meta::default() };
+            }
+            Ok::<_, ()>(with.len().min(buffers.len()))
+        };
+        batch.fill(fill).unwrap();
+    }
+
+    #[test]
+    fn a_taken_run_stays_as_it_is_and_its_memory_comes_back_when_it_is_dropped() {
+        let mut batch = RecvBatch::new(1, 8);
+        filled(&mut batch, &[b"first"]);
+        let (meta, first) = batch.take(0).unwrap();
+        assert_eq!((meta.len, &first[..]), (5, &b"first"[..]));
+        assert!(batch.take(1).is_none());
+        assert!(batch.runs().all(|(_, run)| run.is_empty()), "it is taken once");
+        filled(&mut batch, &[b"second"]);
+        assert_eq!(&first[..], b"first");
+        let place = first.as_ptr();
+        drop(first);
+        drop(batch.take(0));
+        let run = batch.buffers[0].as_ptr();
+        assert_eq!((run, batch.buffers[0].len()), (place, 8));
+    }
+
+    #[test]
+    fn there_are_more_buffers_once_a_receive_fills_them_all() {
+        let mut batch = RecvBatch::new(6, 8);
+        let many: Vec<&[u8]> = vec![b"x"; 9];
+        for expected in [4, 6, 6] {
+            filled(&mut batch, &many);
+            assert_eq!((batch.runs().count(), batch.is_full()), (expected, true));
+        }
+        filled(&mut batch, &many[..5]);
+        assert!(!batch.is_full());
     }
 }

@@ -14,7 +14,7 @@ use crate::impair::{Dice, Impairment};
 /// Buffers of the receiving side, and the faults made there.
 pub(crate) struct Receiver {
     batch: RecvBatch,
-    /// Datagrams are packed here one behind the other; each keeps the block as long as it is kept.
+    /// Small runs are packed here one behind the other; each keeps the block as long as it is kept.
     block: BytesMut,
     dice: Option<Dice>,
     /// A datagram that comes after its successor, or at this time.
@@ -37,8 +37,7 @@ impl Receiver {
 
     /// Takes what the unicast socket has, but not more than one turn's worth.
     pub(crate) fn unicast(&mut self, core: &Core) {
-        // A batch that is not full has emptied the socket.
-        self.behind = (0..BATCHES_MAX).all(|_| self.batch(core) == RecvBatch::COUNT_MAX);
+        self.behind = (0..BATCHES_MAX).all(|_| self.batch(core) > 0 && self.batch.is_full());
     }
 
     /// Takes one batch, if the unicast socket has any: how many runs.
@@ -46,13 +45,14 @@ impl Receiver {
         // Others than `WouldBlock` are passing: what comes next makes it readable again.
         let Ok(filled) = core.sockets.unicast.recv(&mut self.batch) else { return 0 };
         core.calls.receives.fetch_add(1, Ordering::Relaxed);
-        let (block, dice, late) = (&mut self.block, &mut self.dice, &mut self.late);
-        for (meta, run) in self.batch.runs() {
-            let about = about(meta);
+        for index in 0..filled {
+            let Some((meta, mut run)) = self.run(index) else { break };
+            let (dice, late) = (&mut self.dice, &mut self.late);
+            let about = about(&meta);
             // One hold of the lock per run: 64 datagrams at most.
             core.with(|inner, now| {
-                for datagram in meta.split(run) {
-                    let datagram = packed(block, datagram);
+                while !run.is_empty() {
+                    let datagram = run.split_to(meta.stride.clamp(1, run.len()));
                     impaired(dice, late, now, about, datagram, |about, datagram| {
                         inner.node.handle_datagram(now, about, datagram);
                     });
@@ -62,6 +62,16 @@ impl Receiver {
         // Acknowledgements and repairs leave while the next batch arrives.
         core.flush();
         filled
+    }
+
+    /// One run of a batch. What fills at least half of its buffer stays there; less is copied, so
+    /// that a message pins its own length and not a buffer.
+    fn run(&mut self, index: usize) -> Option<(Meta, BytesMut)> {
+        let (meta, run) = self.batch.runs().nth(index)?;
+        if meta.len * 2 < RecvBatch::BUFFER {
+            return Some((*meta, packed(&mut self.block, run)));
+        }
+        self.batch.take(index)
     }
 
     /// Takes what the socket of one group has.
@@ -119,7 +129,7 @@ fn about(meta: &Meta) -> RecvMeta {
     RecvMeta { src, dst, iface, ce: ecn == Some(Ecn::Ce), via: Via::Unicast }
 }
 
-/// A copy, so that a datagram pins its own length and not a buffer that holds 64.
+/// A copy, one behind the other.
 fn packed(block: &mut BytesMut, datagram: &[u8]) -> BytesMut {
     if block.capacity() < datagram.len() && !block.try_reclaim(BLOCK) {
         *block = BytesMut::with_capacity(BLOCK);
