@@ -482,11 +482,13 @@ impl<C: Crypto> Node<C> {
                 incoming.fresh.insert(id);
                 incoming.subs.push(id);
                 sub.feeds.push((at, *stream));
-                if start < next && !incoming.suspended {
+                if start < next {
                     incoming.reader.release(&mut budget(&mut self.pool, &mut peer.share));
                     incoming.reader = Reader::new(start, incoming.qos);
                     incoming.history_below = live;
-                    again.push((at, *stream));
+                    if !incoming.suspended {
+                        again.push((at, *stream)); // else the resumption will say it
+                    }
                 }
             }
         }
