@@ -16,11 +16,13 @@ impl Time {
     pub const NEVER: Self = Self(u64::MAX);
 
     /// How long after `earlier` this is; zero when it is not after it.
+    #[inline]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
     /// Microseconds since the start.
+    #[inline]
     pub fn micros(self) -> u64 {
         self.0 / 1_000
     }
@@ -28,6 +30,7 @@ impl Time {
 
 impl Add<Duration> for Time {
     type Output = Self;
+    #[inline]
     fn add(self, rest: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX)))
     }
@@ -35,6 +38,7 @@ impl Add<Duration> for Time {
 
 impl Sub<Duration> for Time {
     type Output = Self;
+    #[inline]
     fn sub(self, rest: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX)))
     }

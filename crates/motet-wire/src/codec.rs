@@ -27,26 +27,31 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads `bytes` from their start.
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
 
     /// True if no byte is left.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
     /// Bytes left.
+    #[inline]
     pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
     /// The bytes left, without taking them.
+    #[inline]
     pub fn peek(&self) -> &'a [u8] {
         self.bytes
     }
 
     /// Takes all bytes that are left.
+    #[inline]
     pub fn rest(&mut self) -> &'a [u8] {
         core::mem::take(&mut self.bytes)
     }
@@ -57,6 +62,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes `n` bytes; [`Malformed::Short`] if fewer are left.
+    #[inline]
     pub fn get_bytes(&mut self, n: usize) -> Result<&'a [u8], Malformed> {
         let (head, tail) = self.bytes.split_at_checked(n).ok_or(Malformed::Short)?;
         self.bytes = tail;
@@ -64,6 +70,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes `N` bytes as an array; [`Malformed::Short`] if fewer are left.
+    #[inline]
     pub fn get_array<const N: usize>(&mut self) -> Result<&'a [u8; N], Malformed> {
         let (head, tail) = self.bytes.split_first_chunk().ok_or(Malformed::Short)?;
         self.bytes = tail;
@@ -71,6 +78,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes one byte.
+    #[inline]
     pub fn get_u8(&mut self) -> Result<u8, Malformed> {
         self.get_array::<1>().map(|[byte]| *byte)
     }
@@ -91,6 +99,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a `vi` of 1 to 8 bytes (W-2).
+    #[inline]
     pub fn get_vi(&mut self) -> Result<u64, Malformed> {
         let first = self.get_u8()?;
         let more = (1_usize << (first >> 6)) - 1;
@@ -109,6 +118,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes a `vi` length and that many bytes; [`Malformed::Length`] above `max`.
+    #[inline]
     pub fn get_vi_bytes(&mut self, max: usize) -> Result<&'a [u8], Malformed> {
         let len = usize::try_from(self.get_vi()?).map_err(|_| Malformed::Length)?;
         if len > max {
@@ -186,11 +196,13 @@ pub fn put_u64(out: &mut Vec<u8>, v: u64) {
 }
 
 /// Appends the shortest `vi` of `v`; a number above [`MAX_VI`] is written as [`MAX_VI`].
+#[inline]
 pub fn put_vi(out: &mut Vec<u8>, v: u64) {
     put_vi_wide(out, v, vi_len(v));
 }
 
 /// Appends `v` as a `vi` of `width` bytes (1, 2, 4 or 8), which must hold it.
+#[inline]
 pub(crate) fn put_vi_wide(out: &mut Vec<u8>, v: u64, width: usize) {
     let v = v.min(MAX_VI);
     match width {
@@ -202,6 +214,7 @@ pub(crate) fn put_vi_wide(out: &mut Vec<u8>, v: u64, width: usize) {
 }
 
 /// Bytes that [`put_vi`] appends: 1, 2, 4 or 8.
+#[inline]
 pub fn vi_len(v: u64) -> usize {
     match v {
         0..0x40 => 1,
@@ -212,6 +225,7 @@ pub fn vi_len(v: u64) -> usize {
 }
 
 /// Appends a `vi` length and the bytes.
+#[inline]
 pub fn put_vi_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     put_vi(out, bytes.len() as u64);
     out.extend_from_slice(bytes);

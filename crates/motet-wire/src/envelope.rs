@@ -36,6 +36,7 @@ pub struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     /// Takes a message apart.
+    #[inline]
     pub fn decode(message: &'a [u8]) -> Result<Self, Malformed> {
         let mut r = Reader::new(message);
         let flags = r.get_flags(KEY | HEADERS)?;
@@ -60,6 +61,7 @@ impl<'a> Headers<'a> {
         self.left == 0
     }
 
+    #[inline]
     fn decode(r: &mut Reader<'a>) -> Result<Self, Malformed> {
         let left = r.get_count(MAX_HEADERS)?;
         let before = r.peek();
@@ -112,6 +114,7 @@ pub fn encode(out: &mut Vec<u8>, key: Option<&[u8]>, headers: &[(&str, &str)], p
 }
 
 /// Bytes that [`encode`] appends for a payload of `payload` bytes.
+#[inline]
 pub fn encoded_len(key: Option<&[u8]>, headers: &[(&str, &str)], payload: usize) -> usize {
     let text = |bytes: &[u8]| vi_len(bytes.len() as u64) + bytes.len();
     let count = if headers.is_empty() { 0 } else { vi_len(headers.len() as u64) };

@@ -32,6 +32,7 @@ pub struct Lag {
 impl Lag {
     /// How long ago the message was published, if the quickest one took `one_way` (half of the
     /// smallest round trip, say).
+    #[inline]
     pub fn age(self, one_way: Duration) -> Duration {
         self.behind.saturating_add(one_way)
     }
@@ -57,6 +58,7 @@ impl LagClock {
     }
 
     /// A message published at `t_us` of the stream clock arrived.
+    #[inline]
     pub fn on_message(&mut self, arrival: Time, t_us: u64) -> Lag {
         let this = difference(arrival, t_us);
         self.rotate(arrival, this);
@@ -68,6 +70,7 @@ impl LagClock {
     }
 
     /// Wall time of publishing, in µs since 1970 by the writer's clock. P-24
+    #[inline]
     pub fn published_us(&self, t_us: u64) -> u64 {
         if t_us >= self.origin_t_us {
             self.origin_wall_us.saturating_add(t_us - self.origin_t_us)
@@ -76,6 +79,7 @@ impl LagClock {
         }
     }
 
+    #[inline]
     fn rotate(&mut self, now: Time, this: i128) {
         let elapsed = now.since(self.bucket_start);
         if elapsed < BUCKET {
@@ -96,6 +100,7 @@ impl LagClock {
 }
 
 /// Arrival − t in ns, by two clocks that have nothing in common.
+#[inline]
 fn difference(arrival: Time, t_us: u64) -> i128 {
     i128::from(arrival.0) - i128::from(t_us) * 1_000
 }

@@ -77,6 +77,7 @@ impl Queue {
     /// Puts a message at the end. One that is larger than the whole queue is taken when no other
     /// message is in it: nothing is stuck for ever. P-30 A queue that blocks takes messages as long
     /// as it is not full, so that the last one may go over its limit.
+    #[inline]
     pub fn push(&mut self, message: Received) -> Pushed {
         let cost = cost(&message);
         let mut pushed = Pushed::Queued;
@@ -135,6 +136,7 @@ impl Queue {
     }
 
     /// Takes what is next.
+    #[inline]
     pub fn pop(&mut self) -> Option<Delivery> {
         if let Some(Mark { writer, topic, n, reason }) = self.front.pop_front() {
             return Some(Delivery::Missed { writer, topic, n, reason });
@@ -144,16 +146,19 @@ impl Queue {
     }
 
     /// Bytes until the mark: the window that may be granted. 0 when full.
+    #[inline]
     pub fn free(&self) -> usize {
         self.limit.saturating_sub(self.bytes)
     }
 
     /// There is no room for even the smallest message.
+    #[inline]
     pub fn is_full(&self) -> bool {
         self.bytes > 0 && self.free() < MESSAGE_COST_MIN
     }
 
     /// A queue that blocks takes a last message over its limit, as its readers stop only after it.
+    #[inline]
     fn has_no_room_for(&self, cost: usize) -> bool {
         match self.policy {
             QueuePolicy::Block => self.is_full(),
@@ -183,6 +188,7 @@ impl Queue {
     }
 
     /// Bytes that the messages count: each its length, at least [`MESSAGE_COST_MIN`].
+    #[inline]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -207,6 +213,7 @@ impl Queue {
         self.settle();
     }
 
+    #[inline]
     fn take_oldest(&mut self) -> Option<Received> {
         let Some(Slot::Message(oldest)) = self.slots.pop_front() else { return None };
         self.bytes -= cost(&oldest);
@@ -215,6 +222,7 @@ impl Queue {
     }
 
     /// Moves the marks that no message precedes any more to the front.
+    #[inline]
     fn settle(&mut self) {
         while let Some(Slot::Missed(_)) = self.slots.front() {
             if let Some(Slot::Missed(mark)) = self.slots.pop_front() {
@@ -246,6 +254,7 @@ impl Slot {
     }
 }
 
+#[inline]
 fn cost(message: &Received) -> usize {
     message.body.len().max(MESSAGE_COST_MIN)
 }

@@ -38,6 +38,7 @@ impl<'a> Bodies<'a> {
 impl<'a> Iterator for Bodies<'a> {
     type Item = &'a [u8];
 
+    #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         self.left = self.left.checked_sub(1)?;
         self.reader.get_vi_bytes(usize::MAX).ok()
@@ -92,6 +93,7 @@ fn item(r: &mut Reader<'_>) -> Result<LaneHbItem, Malformed> {
 impl Iterator for LaneHbItems<'_> {
     type Item = LaneHbItem;
 
+    #[inline]
     fn next(&mut self) -> Option<LaneHbItem> {
         self.left = self.left.checked_sub(1)?;
         item(&mut self.reader).ok()

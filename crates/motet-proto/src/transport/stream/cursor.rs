@@ -201,27 +201,32 @@ impl Cursor {
     }
 
     /// The first number not sent whole.
+    #[inline]
     pub fn next(&self) -> u64 {
         self.next
     }
 
     /// The first number not acknowledged; best effort: not sent.
+    #[inline]
     pub fn acked(&self) -> u64 {
         if self.reliable { self.acked } else { self.next }
     }
 
     /// Something can be sent now.
+    #[inline]
     pub fn has_work(&self, log: &Log) -> bool {
         !self.repairs.is_empty()
             || (self.next < log.next() && (self.gone(log, self.next).is_some() || self.open(log)))
     }
 
     /// Data waits and the window is closed.
+    #[inline]
     pub fn blocked(&self, log: &Log) -> bool {
         self.next < log.next() && self.gone(log, self.next).is_none() && !self.open(log)
     }
 
     /// Bytes that wait to be sent for the first time, within the window.
+    #[inline]
     pub fn unsent(&self, log: &Log) -> u64 {
         log.pos(log.next()).min(self.edge()).saturating_sub(log.pos(self.next) + self.off)
     }
@@ -235,6 +240,7 @@ impl Cursor {
     }
 
     /// What goes into this packet next; moves on. `None`: nothing, or it does not fit.
+    #[inline]
     pub fn next_piece(
         &mut self,
         log: &Log,
@@ -255,6 +261,7 @@ impl Cursor {
     }
 
     /// Call after a publish if there is no work: a closed window is then asked about.
+    #[inline]
     pub fn arm(&mut self, log: &Log, now: Time) {
         if !self.reliable || !self.blocked(log) {
             self.persist = None;
@@ -376,6 +383,7 @@ impl Cursor {
     }
 
     /// When [`Cursor::heartbeat`] returns something.
+    #[inline]
     pub fn deadline(&self) -> Option<Time> {
         [self.beat, self.persist, self.owed].into_iter().flatten().min()
     }
@@ -405,6 +413,7 @@ impl Cursor {
     }
 
     /// Something sent is not acknowledged.
+    #[inline]
     fn pending(&self) -> bool {
         self.reliable && (self.acked, self.acked_off) < (self.next, self.off)
     }
@@ -420,15 +429,18 @@ impl Cursor {
         self.acked_pos + (u128::from(base - self.acked_pos) * part / whole) as u64
     }
 
+    #[inline]
     fn edge(&self) -> u64 {
         if self.reliable { self.edge } else { u64::MAX }
     }
 
     /// New data may be sent: a window above 0 always permits one piece.
+    #[inline]
     fn open(&self, log: &Log) -> bool {
         self.may_start(log, self.next, self.off)
     }
 
+    #[inline]
     fn may_start(&self, log: &Log, seq: u64, off: u64) -> bool {
         !self.reliable || (log.pos(seq) + off < self.edge && seq - self.acked < WINDOW_MSGS)
     }
@@ -500,6 +512,7 @@ impl Cursor {
 
     /// Something was sent, or will be: the heartbeat waits for the answer to it, but never past
     /// its latest moment.
+    #[inline]
     fn touch(&mut self, now: Time, rtt: &RttView) {
         if !self.reliable {
             return;

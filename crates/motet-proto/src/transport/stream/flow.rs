@@ -99,6 +99,7 @@ impl Flow {
     }
 
     /// A message that counts `cost` was delivered.
+    #[inline]
     pub(super) fn consume(&mut self, now: Time, cost: u64) {
         self.consumed += cost;
         self.fresh += cost;

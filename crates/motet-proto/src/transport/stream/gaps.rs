@@ -58,6 +58,7 @@ impl Default for Gaps {
 
 impl Gaps {
     /// True if nothing is missing.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.map.is_empty()
     }

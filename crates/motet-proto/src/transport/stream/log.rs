@@ -66,21 +66,25 @@ impl Log {
     }
 
     /// The first number held.
+    #[inline]
     pub fn first(&self) -> u64 {
         self.first
     }
 
     /// The number that the next publish gets.
+    #[inline]
     pub fn next(&self) -> u64 {
         self.first + self.entries.len() as u64
     }
 
     /// True if nothing is held.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// Appends; its number.
+    #[inline]
     pub fn push(&mut self, body: Bytes, t_us: u64, key: u64) -> u64 {
         let (seq, cost) = (self.next(), cost(body.len()));
         self.entries.push_back(Entry { body, t_us, key, gone: None, pos: self.end });
@@ -97,6 +101,7 @@ impl Log {
     }
 
     /// The entry, gone or not; `None` if it is not in the log.
+    #[inline]
     pub fn get(&self, seq: u64) -> Option<&Entry> {
         self.entries.get(self.index(seq)?)
     }
@@ -108,12 +113,14 @@ impl Log {
     }
 
     /// What all entries count.
+    #[inline]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// What everything before `seq` counted since the beginning; rises with `seq`. Below
     /// [`Log::first`] as there, above [`Log::next`] likewise.
+    #[inline]
     pub fn pos(&self, seq: u64) -> u64 {
         let index = seq.saturating_sub(self.first);
         let entry = usize::try_from(index).ok().and_then(|index| self.entries.get(index));
@@ -121,6 +128,7 @@ impl Log {
     }
 
     /// Drops the oldest entry, whether or not somebody needs it.
+    #[inline]
     pub fn evict_front(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
         self.bytes -= cost(entry.body.len());
@@ -186,6 +194,7 @@ impl Log {
         }
     }
 
+    #[inline]
     fn index(&self, seq: u64) -> Option<usize> {
         usize::try_from(seq.checked_sub(self.first)?).ok()
     }
@@ -248,6 +257,7 @@ pub struct Blocks {
 
 impl Blocks {
     /// A copy of the concatenated `parts`.
+    #[inline]
     pub fn copy(&mut self, parts: &[&[u8]]) -> Bytes {
         let len = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
         if len == 0 {

@@ -52,6 +52,7 @@ pub const REPAIRS_MAX: usize = 4_096;
 pub const COST_MIN: u64 = 64;
 
 /// What a message of `len` bytes counts in windows, logs and queues.
+#[inline]
 pub fn cost(len: usize) -> u64 {
     (len as u64).max(COST_MIN)
 }
