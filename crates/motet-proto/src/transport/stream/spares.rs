@@ -7,12 +7,12 @@ use bytes::Bytes;
 
 /// Smaller messages are left to the allocator, larger ones are too rare.
 const WORTH: core::ops::RangeInclusive<usize> = 32 << 10..=4 << 20;
-/// Bytes kept at most.
-const KEPT_MAX: usize = 8 << 20;
-/// How many of the oldest are looked at: one that is held for long costs nothing.
+/// Bytes kept at most. What somebody else holds as well, a log say, costs nothing more.
+const KEPT_MAX: usize = 64 << 20;
+/// How many of the oldest are looked at; those that are held go to the end.
 const LOOKED_AT: usize = 4;
 
-/// Handed-out messages, oldest first; those that only we hold are free.
+/// Handed-out messages, about the oldest first; those that only we hold are free.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spares {
     kept: VecDeque<Bytes>,
@@ -36,14 +36,17 @@ impl Spares {
 
     /// Empty, with room for a message of `total` bytes, and not for more than twice that.
     pub(super) fn take(&mut self, total: u64) -> Option<Vec<u8>> {
-        let fits = |body: &Bytes| (total..=2 * total).contains(&(body.len() as u64));
-        let free = |body: &Bytes| fits(body) && body.is_unique();
-        let at = self.kept.iter().take(LOOKED_AT).position(free)?;
-        let mut body = self.kept.remove(at)?;
-        self.used = true;
-        self.bytes -= body.len();
-        body.clear(); // else it is moved along
-        Some(body.into())
+        for _ in 0..self.kept.len().min(LOOKED_AT) {
+            let mut body = self.kept.pop_front()?;
+            if (total..=2 * total).contains(&(body.len() as u64)) && body.is_unique() {
+                self.used = true;
+                self.bytes -= body.len();
+                body.clear(); // else it is moved along
+                return Some(body.into());
+            }
+            self.kept.push_back(body);
+        }
+        None
     }
 
     /// Gives all back if nothing was kept or taken since the last call.
@@ -75,21 +78,22 @@ mod tests {
         assert_eq!(spares.take(1 << 20), None, "it is still being read");
         drop(message);
         assert_eq!(spares.take(100_000), None, "too large for that");
+        (0..4).for_each(|_| spares.keep(&body(40_000)));
         let spare = spares.take(1_000_000).unwrap();
         assert_eq!((spare.as_ptr(), spare.len(), spare.capacity()), (place, 0, 1 << 20));
-        assert_eq!((spares.take(1_000_000), spares.bytes), (None, 0));
+        assert_eq!((spares.take(1_000_000), spares.bytes), (None, 4 * 40_000));
     }
 
     #[test]
     fn no_more_is_kept_than_the_bound_and_nothing_for_long() {
         let mut spares = Spares::default();
         (0..100).for_each(|_| spares.keep(&body(1 << 20)));
-        assert_eq!((spares.bytes, spares.kept.len()), (8 << 20, 8));
+        assert_eq!((spares.bytes, spares.kept.len()), (64 << 20, 64));
         spares.keep(&body(10));
         spares.keep(&body(5 << 20));
-        assert_eq!(spares.kept.len(), 8);
+        assert_eq!(spares.kept.len(), 64);
         spares.tidy();
-        assert_eq!(spares.kept.len(), 8, "used since the last time");
+        assert_eq!(spares.kept.len(), 64, "used since the last time");
         spares.tidy();
         assert_eq!((spares.bytes, spares.kept.len()), (0, 0));
     }
