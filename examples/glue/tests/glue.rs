@@ -95,25 +95,23 @@ fn gl_4_three_subscribers_print_each_message_once_in_order_under_loss_duplicatio
     let mut readers = ["B", "C", "D"].map(|name| start(&world, TOPICS, name, &late));
     let lossy = ["--send-messages", "--impair", "loss=20%,dup=5%,seed=5"];
     let _publisher = start(&world, TOPICS, "A", &lossy);
-    let mut heard = Vec::new();
-    for reader in &mut readers {
-        for _ in 0..30 {
-            reader.expect("received: A sent This is a payload as at ");
+    let message = "received: A sent This is a payload as at ";
+    // From the latest joiner's first message on, all three have the same.
+    let first = readers.each_mut().map(|reader| reader.expect(message)).into_iter().max().unwrap();
+    let common = readers.map(|mut reader| {
+        while reader.told.iter().filter(|line| **line >= first).count() < 30 {
+            reader.expect(message);
         }
         let mut ordered = reader.told.clone();
         ordered.sort();
         ordered.dedup();
         assert_eq!(ordered, reader.told, "twice, or out of order");
         assert_eq!(reader.remarks(), Vec::<String>::new(), "missed");
-        heard.push(ordered);
-    }
-    // From the latest joiner's first message on, all three have the same.
-    let first = heard.iter().map(|heard| heard[0].clone()).max().unwrap();
-    let common = |heard: &Vec<String>| -> Vec<String> {
-        heard.iter().filter(|line| **line >= first).take(20).cloned().collect()
-    };
-    assert_eq!(common(&heard[0]), common(&heard[1]));
-    assert_eq!(common(&heard[0]), common(&heard[2]));
+        ordered.retain(|line| *line >= first);
+        ordered
+    });
+    assert_eq!(common[0], common[1]);
+    assert_eq!(common[0], common[2]);
 }
 
 #[test]
