@@ -178,12 +178,14 @@ impl<C: Crypto> Node<C> {
             hot: false,
             stalled: false,
             suspended: false,
+            rewound: false,
         });
         if !resumed {
             let later = subs.iter().filter_map(|id| Some((*id, wish(id)?)));
             incoming.starts.extend(later.filter(|(_, wanted)| *wanted > start));
         }
         incoming.suspended = false;
+        incoming.rewound = false;
         incoming.first_avail = open.first_avail;
         incoming.lag.origin(now, open.t_us, open.wall_us);
         incoming.subs.clone_from(&subs);

@@ -180,6 +180,8 @@ pub(super) struct Incoming {
     pub(super) hot: bool,
     pub(super) stalled: bool,
     pub(super) suspended: bool,
+    /// Its reader went back to an earlier message while it was suspended.
+    pub(super) rewound: bool,
 }
 
 impl Incoming {

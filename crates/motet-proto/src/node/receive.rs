@@ -483,16 +483,20 @@ impl<C: Crypto> Node<C> {
                 peer.heat_out(*stream);
             }
         }
-        let mut resumed = Vec::new();
+        let (mut resumed, mut rewound) = (Vec::new(), Vec::new());
         let ins: Vec<StreamId> = peer.ins.keys().copied().collect();
         for stream in ins {
             peer.heat_in(stream);
             if let Some(incoming) = peer.ins.get_mut(&stream) {
                 incoming.suspended = false;
+                rewound.extend(incoming.rewound.then_some(stream));
                 resumed.push((incoming.topic.arc(), incoming.subs.clone()));
             }
         }
         self.events.push_back(Event::PeerUp { key, name: name.clone() });
+        for stream in rewound {
+            self.accept_again(now, at, stream);
+        }
         for (topic, subs) in resumed {
             for subscription in subs {
                 let state = WriterState::Resumed;

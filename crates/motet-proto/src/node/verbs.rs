@@ -486,23 +486,31 @@ impl<C: Crypto> Node<C> {
                     incoming.reader.release(&mut budget(&mut self.pool, &mut peer.share));
                     incoming.reader = Reader::new(start, incoming.qos);
                     incoming.history_below = live;
-                    if !incoming.suspended {
-                        again.push((at, *stream)); // else the resumption will say it
+                    if incoming.suspended {
+                        incoming.rewound = true; // the resumption will say it
+                    } else {
+                        again.push((at, *stream));
                     }
                 }
             }
         }
         for (at, stream) in again {
-            let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { continue };
-            let Some(incoming) = peer.ins.get_mut(&stream) else { continue };
-            let free = free(&self.subscriptions, incoming);
-            let status = incoming.reader.status(now, free);
-            let required = incoming.qos.reliable;
-            let (start_seq, window) = (status.next_seq, status.window);
-            peer.heat_in(stream);
-            self.say(now, at, &Record::Accept { stream, start_seq, window, required });
-            self.rearm(at);
+            self.accept_again(now, at, stream);
         }
+    }
+
+    /// Tells the writer of a stream that its reader went back.
+    pub(super) fn accept_again(&mut self, now: Time, at: usize, stream: StreamId) {
+        let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
+        let Some(incoming) = peer.ins.get_mut(&stream) else { return };
+        incoming.rewound = false;
+        let free = free(&self.subscriptions, incoming);
+        let status = incoming.reader.status(now, free);
+        let required = incoming.qos.reliable;
+        let (start_seq, window) = (status.next_seq, status.window);
+        peer.heat_in(stream);
+        self.say(now, at, &Record::Accept { stream, start_seq, window, required });
+        self.rearm(at);
     }
 
     fn interest_changed(&mut self, now: Time) {
