@@ -176,6 +176,7 @@ mod tests {
         assert_eq!(parts, [&b"abc"[..], b"def", b"g"]);
         assert_eq!(Meta::default().split(b"---").count(), 0);
     }
+
     fn filled(batch: &mut RecvBatch, with: &[&[u8]]) {
         let fill = |buffers: &mut [IoSliceMut<'_>], metas: &mut [Meta]| {
             for ((buffer, meta), bytes) in buffers.iter_mut().zip(metas).zip(with) {

@@ -185,19 +185,9 @@ impl<C: Crypto> Node<C> {
             incoming.starts.extend(later.filter(|(_, wanted)| *wanted > start));
         }
         incoming.suspended = false;
-        incoming.rewound = false;
         incoming.first_avail = open.first_avail;
         incoming.lag.origin(now, open.t_us, open.wall_us);
         incoming.subs.clone_from(&subs);
-        let free = free(&self.subscriptions, incoming);
-        let status = incoming.reader.status(now, free);
-        let accept = Record::Accept {
-            stream,
-            start_seq: status.next_seq,
-            window: status.window,
-            required: qos.reliable,
-        };
-        peer.heat_in(stream);
         for id in subs {
             if let Some(sub) = self.subscriptions.get_mut(&id)
                 && !sub.feeds.contains(&(at, stream))
@@ -208,7 +198,21 @@ impl<C: Crypto> Node<C> {
             let topic = topic.arc();
             self.events.push_back(Event::Writer { subscription: id, writer: key, topic, state });
         }
-        self.say(now, at, &accept);
+        self.say_accept(now, at, stream);
+    }
+
+    /// Tells the writer of a stream where its reader stands, which may be further back than before.
+    pub(super) fn say_accept(&mut self, now: Time, at: usize, stream: StreamId) {
+        let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
+        let Some(incoming) = peer.ins.get_mut(&stream) else { return };
+        incoming.rewound = false;
+        let free = free(&self.subscriptions, incoming);
+        let status = incoming.reader.status(now, free);
+        let required = incoming.qos.reliable;
+        let (start_seq, window) = (status.next_seq, status.window);
+        peer.heat_in(stream);
+        self.say(now, at, &Record::Accept { stream, start_seq, window, required });
+        self.rearm(at);
     }
 
     pub(super) fn on_accept(

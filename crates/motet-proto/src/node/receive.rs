@@ -495,7 +495,7 @@ impl<C: Crypto> Node<C> {
         }
         self.events.push_back(Event::PeerUp { key, name: name.clone() });
         for stream in rewound {
-            self.accept_again(now, at, stream);
+            self.say_accept(now, at, stream);
         }
         for (topic, subs) in resumed {
             for subscription in subs {

@@ -1,6 +1,6 @@
 //! The application → publications, subscriptions.
 
-use super::deliver::{budget, free, stream_end};
+use super::deliver::{budget, stream_end};
 use super::local::{LocalReader, Publication, Subscription};
 use super::peer::OutState;
 use super::{Node, Packet};
@@ -495,22 +495,8 @@ impl<C: Crypto> Node<C> {
             }
         }
         for (at, stream) in again {
-            self.accept_again(now, at, stream);
+            self.say_accept(now, at, stream);
         }
-    }
-
-    /// Tells the writer of a stream that its reader went back.
-    pub(super) fn accept_again(&mut self, now: Time, at: usize, stream: StreamId) {
-        let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
-        let Some(incoming) = peer.ins.get_mut(&stream) else { return };
-        incoming.rewound = false;
-        let free = free(&self.subscriptions, incoming);
-        let status = incoming.reader.status(now, free);
-        let required = incoming.qos.reliable;
-        let (start_seq, window) = (status.next_seq, status.window);
-        peer.heat_in(stream);
-        self.say(now, at, &Record::Accept { stream, start_seq, window, required });
-        self.rearm(at);
     }
 
     fn interest_changed(&mut self, now: Time) {

@@ -160,12 +160,21 @@ impl Core {
 
     /// One short hold of the lock: `what`, then whoever it concerns is woken and the timer is set.
     pub(crate) fn with<R>(&self, what: impl FnOnce(&mut Inner, Time) -> R) -> R {
+        let (result, _, mut inner) = self.hold(what);
+        self.arm(&mut inner);
+        result
+    }
+
+    /// As [`Core::with`], but the timer is left as it is; and the moment.
+    fn hold<R>(
+        &self,
+        what: impl FnOnce(&mut Inner, Time) -> R,
+    ) -> (R, Time, MutexGuard<'_, Inner>) {
         let mut inner = self.inner();
         let now = self.clock.now();
         let result = what(&mut inner, now);
         self.dispatch(&mut inner);
-        self.arm(&mut inner);
-        result
+        (result, now, inner)
     }
 
     /// As [`Core::with`], then sends what there is to send.
@@ -205,10 +214,7 @@ impl Core {
     /// As [`Core::act`], but whoever acts without a pause lets packets fill for a while: the driver
     /// sends them in its next turn, or whoever acts when the while is over.
     pub(crate) fn act_soon<R>(&self, what: impl FnOnce(&mut Inner, Time) -> R) -> R {
-        let mut inner = self.inner();
-        let now = self.clock.now();
-        let result = what(&mut inner, now);
-        self.dispatch(&mut inner);
+        let (result, now, inner) = self.hold(what);
         drop(inner); // the timer is set by the sending that follows in any case
         let since = |moment: &AtomicU64| now.since(Time(moment.load(Ordering::Relaxed)));
         let busy = since(&self.acted) < BUSY;
