@@ -2,17 +2,21 @@
 
 use crate::config::{History, PubQos, SubQos};
 use crate::ids::{EndpointId, PubId, StreamId, SubId};
+use crate::received::Origin;
 use crate::time::Time;
 use crate::topics::filter::TopicFilter;
 use crate::topics::name::TopicName;
 use crate::topics::queue::Queue;
 use crate::transport::stream::log::Log;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A topic that this endpoint writes.
 pub(super) struct Publication {
     pub(super) id: PubId,
     pub(super) topic: TopicName,
+    /// What our own subscriptions are told.
+    pub(super) origin: Arc<Origin>,
     pub(super) hash: u64,
     pub(super) qos: PubQos,
     pub(super) log: Log,

@@ -47,6 +47,7 @@ use crate::discovery::Discovery;
 use crate::events::Event;
 use crate::host::Via;
 use crate::ids::{EndpointId, EndpointKey, PubId, StreamId, SubId};
+use crate::received::Runs;
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::topics::interest::LocalInterest;
@@ -99,6 +100,7 @@ pub struct Node<C: Crypto> {
     matching: Index<SubId>,
     interest: LocalInterest,
     blocks: Blocks,
+    runs: Runs,
     outbox: VecDeque<Packet>,
     ready: VecDeque<usize>,
     events: VecDeque<Event>,
@@ -190,6 +192,7 @@ impl<C: Crypto> Node<C> {
             matching: Index::default(),
             interest: LocalInterest::default(),
             blocks: Blocks::default(),
+            runs: Runs::default(),
             outbox: VecDeque::new(),
             ready: VecDeque::new(),
             events: VecDeque::new(),

@@ -9,6 +9,7 @@ use crate::crypto::Crypto;
 use crate::events::DownReason;
 use crate::host::Via;
 use crate::ids::{EndpointId, PubId, QueryId, QueryKey, StreamId, SubId};
+use crate::received::Origin;
 use crate::time::Time;
 use crate::topics::filter::{FilterError, TopicFilter};
 use crate::topics::name::{NameError, TopicName};
@@ -215,8 +216,10 @@ impl<C: Crypto> Node<C> {
         let id = PubId(stream);
         let hash = self.realm.topic_hash(&self.crypto, topic.as_str());
         self.by_topic.insert(topic.arc(), id);
+        let (writer, writer_name) = (self.key, self.name.clone());
         let publication = Publication {
             id,
+            origin: Origin { topic: topic.arc(), writer, writer_name }.into(),
             hash,
             log: Log::new(1),
             holders: 1,
