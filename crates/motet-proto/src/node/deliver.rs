@@ -342,6 +342,7 @@ impl<C: Crypto> Node<C> {
 
     /// Moves messages of our own publications to our own subscriptions.
     pub(super) fn deliver_local(&mut self, now: Time, stream: StreamId) {
+        self.seal_packed();
         let Some(publication) = self.publications.get_mut(&stream) else { return };
         let topic = publication.topic.arc();
         for local in &mut publication.local {
@@ -365,15 +366,16 @@ impl<C: Crypto> Node<C> {
                         self.counters.messages_missed += 1;
                     }
                     None => {
-                        let payload = Envelope::decode(&entry.body).map_or(0, |e| e.payload.len());
+                        let body = publication.log.shared(entry);
+                        let payload = Envelope::decode(&body).map_or(0, |e| e.payload.len());
+                        let payload_at = body.len() - payload;
                         let behind = now.micros().saturating_sub(entry.t_us);
                         let run = self.runs.make(Run {
                             origin: publication.origin.clone(),
                             age: core::time::Duration::from_micros(behind),
                             published_us: self.wall.micros(now).saturating_sub(behind),
-                            bytes: entry.body.clone(),
+                            bytes: body,
                         });
-                        let payload_at = entry.body.len() - payload;
                         sub.queue.push(Received::alone(run, local.next, payload_at));
                         self.counters.messages_delivered += 1;
                     }

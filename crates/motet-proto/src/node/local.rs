@@ -46,6 +46,12 @@ impl Publication {
     pub(super) fn stream(&self) -> StreamId {
         self.id.0
     }
+
+    /// A message that counts `bytes` goes into the log as it is.
+    #[inline]
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        self.log.is_empty() || self.log.bytes() + bytes <= self.qos.log_bytes as u64
+    }
 }
 
 /// Filters that this endpoint reads.

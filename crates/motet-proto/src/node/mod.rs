@@ -100,6 +100,8 @@ pub struct Node<C: Crypto> {
     matching: Index<SubId>,
     interest: LocalInterest,
     blocks: Blocks,
+    /// The publication whose newest messages are still in `blocks`.
+    packing: Option<StreamId>,
     runs: Runs,
     outbox: VecDeque<Packet>,
     ready: VecDeque<usize>,
@@ -192,6 +194,7 @@ impl<C: Crypto> Node<C> {
             matching: Index::default(),
             interest: LocalInterest::default(),
             blocks: Blocks::default(),
+            packing: None,
             runs: Runs::default(),
             outbox: VecDeque::new(),
             ready: VecDeque::new(),
@@ -231,6 +234,16 @@ impl<C: Crypto> Node<C> {
         {
             peer.queued = true;
             self.ready.push_back(at);
+        }
+    }
+
+    /// What was published last becomes readable: before anything is sent or delivered, and before
+    /// another publication packs.
+    fn seal_packed(&mut self) {
+        if let Some(stream) = self.packing.take()
+            && let Some(publication) = self.publications.get_mut(&stream)
+        {
+            publication.log.seal(&mut self.blocks);
         }
     }
 
