@@ -419,13 +419,21 @@ const BLOCK: usize = 64 << 10;
 const BLOCK_MESSAGE_MAX: usize = 32 << 10;
 /// Full blocks kept for reuse.
 const POOL_MAX: usize = 160;
+/// When the oldest block was found in use so often, it goes to the end: somebody keeps it.
+const PATIENCE: u32 = 4;
 
 /// Copies bodies into shared blocks that are reused, so that a steady publisher does not allocate.
 /// One for all publications of a node: a message that is kept keeps its block.
 #[derive(Debug, Default)]
 pub struct Blocks {
     current: BytesMut,
+    /// Full ones that somebody may hold, about the oldest first; those that nobody does.
     full: VecDeque<BytesMut>,
+    free: Vec<BytesMut>,
+    /// How often the oldest was found in use.
+    refused: u32,
+    /// A block was taken since the last call of [`tidy`](Self::tidy).
+    turned: bool,
     spares: Spares,
 }
 
@@ -486,25 +494,35 @@ impl Blocks {
     /// Gives back memory that is kept for messages to come, if none came since the last call.
     pub fn tidy(&mut self) {
         self.spares.tidy();
+        if !core::mem::take(&mut self.turned) {
+            self.free.clear();
+        }
     }
 
-    /// Puts the current block aside and takes one that nobody uses any more, or a new one.
+    /// Puts the current block aside and takes one that nobody uses any more, or a new one. Of those
+    /// the last to become free: it is the likeliest to be near the processor.
     fn turn(&mut self) {
+        self.turned = true;
         let used = core::mem::take(&mut self.current);
-        self.full.push_back(used);
-        // The oldest are free first: look at a few, so that one long-lived message costs nothing.
-        for _ in 0..self.full.len().min(4) {
-            let Some(mut block) = self.full.pop_front() else { break };
-            if block.try_reclaim(BLOCK) {
-                self.current = block;
-                return;
-            }
-            self.full.push_back(block);
+        if used.capacity() > 0 {
+            self.full.push_back(used);
         }
-        if self.full.len() > POOL_MAX {
+        while let Some(oldest) = self.full.front_mut() {
+            if !oldest.try_reclaim(BLOCK) {
+                self.refused += 1;
+                if self.refused >= PATIENCE {
+                    self.refused = 0;
+                    self.full.rotate_left(1);
+                }
+                break;
+            }
+            self.refused = 0;
+            self.free.extend(self.full.pop_front());
+        }
+        if self.full.len() + self.free.len() > POOL_MAX && self.free.pop().is_none() {
             self.full.pop_front();
         }
-        self.current = BytesMut::with_capacity(BLOCK);
+        self.current = self.free.pop().unwrap_or_else(|| BytesMut::with_capacity(BLOCK));
     }
 }
 
