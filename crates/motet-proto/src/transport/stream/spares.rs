@@ -10,7 +10,7 @@ const WORTH: core::ops::RangeInclusive<usize> = 32 << 10..=4 << 20;
 /// Bytes kept at most. What somebody else holds as well, a log say, costs nothing more.
 const KEPT_MAX: usize = 64 << 20;
 /// How many of the free ones are looked at.
-const LOOKED_AT: usize = 4;
+const LOOKED_AT: usize = 8;
 /// When the oldest was found held so often, it goes to the end.
 const PATIENCE: u32 = 4;
 
