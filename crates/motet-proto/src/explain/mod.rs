@@ -95,6 +95,8 @@ reasons! {
     TypeDiffers = "type_differs", false;
     /// The settings of the two do not fit.
     Policy = "policy_incompatible", false;
+    /// It has a session with the other, but does not answer who asks: stopped, or starved.
+    NotAnswering = "not_answering", false;
     /// The writer has not offered the topic, though the reader wants it.
     NotOffered = "not_offered", false;
     /// Offered, and not answered yet.
@@ -224,6 +226,8 @@ pub struct Link {
     pub skew_ms: Option<i64>,
     /// The protocol versions that it speaks, as a bitmap.
     pub versions: u16,
+    /// It runs on the same host.
+    pub same_host: bool,
 }
 
 /// What one endpoint says of a writer, a reader and a topic. Empty and `None` is "not known".
@@ -251,6 +255,8 @@ pub struct Verdict {
     pub next: u64,
     /// Messages that were reported missing.
     pub missed: u64,
+    /// Messages per 1,000 s, if two looks were taken.
+    pub rate_milli: Option<u64>,
     /// How long ago the last message was published or came.
     pub last: Option<Duration>,
     /// What brings the messages: `unicast`, `local`, later `multicast`.

@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 /// Letters of a name or type that others chose which are shown.
@@ -94,6 +95,7 @@ impl Names {
             | Reason::Policy
             | Reason::Limit => self.misfit(v),
             Reason::Suspended
+            | Reason::NotAnswering
             | Reason::NotOffered
             | Reason::Offered
             | Reason::Paused
@@ -299,6 +301,13 @@ impl Names {
                     format!("is {there} running, and its network up? see: motet doctor {w} {r}"),
                 )
             }
+            Reason::NotAnswering => (
+                format!("{there} does not answer{}", waits(v)),
+                format!(
+                    "is {there} stopped (a debugger, SIGSTOP), starved of CPU, or older than this \
+                     version? see: motet endpoint ping {there}"
+                ),
+            ),
             Reason::NotOffered => (
                 format!("{r} wants it, and {w} has not offered it yet{}", ago(v.since)),
                 format!("ask again in a second; if it stays so: motet doctor {w} {r}"),
@@ -335,7 +344,10 @@ fn receiving(v: &Verdict) -> String {
         Some(last) => format!(", last message {} ago", span(last)),
         None => ", nothing published so far".into(),
     };
-    format!("by {}{last}, {} behind{}", shown(carrier), v.behind, missed(v))
+    let rate = v
+        .rate_milli
+        .map_or(String::new(), |rate| format!(", {}.{}/s", rate / 1_000, rate % 1_000 / 100));
+    format!("by {}{rate}{last}, {} behind{}", shown(carrier), v.behind, missed(v))
 }
 
 fn missed(v: &Verdict) -> String {
@@ -373,7 +385,7 @@ fn tried(tried: &[Tried]) -> String {
     let one = |tried: &Tried| {
         let Tried { addr, outcome, ago, times } = tried;
         let times = if *times > 1 { format!(" {times} times") } else { String::new() };
-        format!("{addr} {}{times}, {} ago", outcome.text(), span(*ago))
+        format!("{} {}{times}, {} ago", spot(addr), outcome.text(), span(*ago))
     };
     let each: Vec<String> = tried.iter().take(SOME).map(one).collect();
     let more = tried.len().saturating_sub(SOME);
@@ -383,6 +395,11 @@ fn tried(tried: &[Tried]) -> String {
 
 /// Addresses in the one line.
 const SOME: usize = 3;
+
+/// The address; without a port where packets were only heard from there.
+fn spot(addr: &SocketAddr) -> String {
+    if addr.port() == 0 { addr.ip().to_string() } else { addr.to_string() }
+}
 
 fn listed(names: &[String]) -> String {
     let names: Vec<String> = names.iter().map(|name| format!("\"{}\"", shown(name))).collect();

@@ -421,6 +421,7 @@ impl<C: Crypto> Node<C> {
             link.mtu = session.mtu.current();
             link.rtt = session.rtt.has_sample().then(|| session.rtt.srtt());
             link.heard = Some(now.since(session.watch.heard()));
+            link.same_host = peer.host_id == self.cfg.host_id && peer.host_id != [0; 16];
         }
         link
     }
