@@ -17,7 +17,7 @@ const fn secs(secs: u64) -> Duration {
 }
 
 /// What the asker knows of an endpoint: its name, id and address.
-fn other(net: &mut Net, ep: Ep) -> Other {
+fn other(net: &Net, ep: Ep) -> Other {
     let addrs = vec![net.world.addr(ep.0)];
     let name = net.world.slots[ep.0].cfg.name.clone();
     Other { id: net.key(ep).map(|key| key.id), name, addrs }
@@ -113,7 +113,7 @@ fn types_that_differ_are_both_named() {
     let found = explain(&mut net, alice, bob);
     says(&found, Reason::TypeDiffers, &["\"int32\" at alice", "\"float64\" at bob", "--type"]);
     let now = net.world.now;
-    let of_bob = other(&mut net, bob);
+    let of_bob = other(&net, bob);
     let alone = net.node(alice).unwrap().explain_writer(now, &of_bob, TOPIC);
     assert_eq!(alone.reason(), Reason::TypeDiffers, "the writer knows it, too");
     assert_eq!((alone.at_writer.as_str(), alone.at_reader.as_str()), ("int32", "float64"));
@@ -160,7 +160,7 @@ fn a_program_that_does_not_read_is_paused_since_then() {
     assert!(found.0.behind > 50, "{}", found.0.behind);
 
     let now = net.world.now;
-    let of_bob = other(&mut net, bob);
+    let of_bob = other(&net, bob);
     let writer = net.node(alice).unwrap().explain_writer(now, &of_bob, TOPIC);
     assert_eq!(writer.reason(), Reason::Paused, "the writer sees the closed window");
 
@@ -326,7 +326,7 @@ fn a_clock_that_went_back_is_named_with_its_skew() {
             .is_some_and(|key| net.node(alice).unwrap().peers().iter().any(|peer| peer.key == key))
     };
     assert!(net.run_until(met, secs(10)), "he gets in by one of his retries");
-    let (now, of_bob) = (net.world.now, other(&mut net, bob));
+    let (now, of_bob) = (net.world.now, other(&net, bob));
     let link = net.node(alice).unwrap().explain_link(now, &of_bob).link;
     assert!(link.skew_ms.is_some_and(|ms| (-3_600_500..-3_599_000).contains(&ms)), "{link:?}");
 }

@@ -317,7 +317,7 @@ async fn rate(
     limit: Duration,
 ) -> Option<u64> {
     let begun = core.clock.now();
-    tokio::time::sleep(LOOK).await;
+    core.wait(LOOK, |_, _| None::<()>).await; // ends early only if we close
     let again = view(core, reader, question, limit).await?.ok()?;
     let took = u64::try_from(core.clock.now().since(begun).as_millis()).ok()?.max(1);
     again.next.checked_sub(next).map(|n| n.saturating_mul(1_000_000) / took)

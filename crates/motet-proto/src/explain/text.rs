@@ -47,7 +47,7 @@ fn is_unfit(c: char) -> bool {
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Puts a verdict about `writer`, `reader` and `topic` into words.
+/// Puts a verdict about `writer`, `reader` and `topic` into words. E-6
 pub fn tell(verdict: &Verdict, writer: &str, reader: &str, topic: &str) -> Told {
     let names = Names::new(verdict, writer, reader, topic);
     let (why, remedy) = names.clauses(verdict);

@@ -242,7 +242,7 @@ impl<C: Crypto> Node<C> {
         if peer.queries.0 != second {
             peer.queries = (second, 0);
         }
-        peer.queries.1 += 1;
+        peer.queries.1 += 1; // E-4
         if peer.queries.1 > QUERIES_PER_SECOND {
             self.counters.queries_limited += 1;
             return self.offence_at(now, at, Offence::QueryFlood, 1);

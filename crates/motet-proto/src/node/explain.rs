@@ -9,23 +9,19 @@ use super::local::Publication;
 use super::peer::{Incoming, OutState, Outgoing, Peer, STREAMS_MAX};
 use crate::crypto::Crypto;
 use crate::discovery::{MemberState, NeighbourKind};
-use crate::events::Event;
 use crate::explain::{
-    Link, Offence, Offender, Outcome, Reason, Side, TRIED_MAX, Tried, Verdict, nearest_patterns,
+    Link, Offender, Outcome, Reason, Side, TRIED_MAX, Tried, Verdict, nearest_patterns,
 };
-use crate::ids::{EndpointId, EndpointKey, StreamId, SubId};
+use crate::ids::{EndpointId, SubId};
 use crate::time::Time;
 use crate::topics::interest::REMOTE_FILTERS_MAX;
 use crate::topics::name::TopicName;
 use crate::transport::liveness::State;
-use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use motet_wire::control::RejectReason;
-use motet_wire::handshake::Params;
 
 /// A reader is behind when the oldest message that it lacks is this old.
 pub const LAGGING_AFTER: Duration = Duration::from_secs(1);
@@ -281,7 +277,7 @@ impl<C: Crypto> Node<C> {
             OutState::Rejected { reason, .. } => {
                 let at = note.map_or(now, |(at, _)| at);
                 let mut note = note.map_or_else(StreamNote::default, |(_, note)| note.clone());
-                note.reason = note.reason.or(Some(of_reject(reason)));
+                note.reason = note.reason.or_else(|| Some(of_reject(reason)));
                 return told_by(now, Side::Writer, at, &note);
             }
             OutState::Active => {
@@ -424,118 +420,6 @@ impl<C: Crypto> Node<C> {
             link.same_host = peer.host_id == self.cfg.host_id && peer.host_id != [0; 16];
         }
         link
-    }
-}
-
-// What other parts of the node note down here, each in one line there.
-impl<C: Crypto> Node<C> {
-    /// A member did something that is counted; told of when it is too much (E-10).
-    pub(super) fn offence(&mut self, now: Time, key: EndpointKey, what: Offence, n: u64) {
-        if self.failures.offence(now, key, what, n) {
-            self.counters.offences_told += 1;
-            self.events.push_back(Event::Offender { key, what });
-        }
-    }
-
-    /// As [`offence`](Self::offence), of the peer at this place.
-    pub(super) fn offence_at(&mut self, now: Time, at: usize, what: Offence, n: u64) {
-        let key = self.peers.get(at).and_then(Option::as_ref).map(|peer| peer.key);
-        if let Some(key) = key.filter(|_| n > 0) {
-            self.offence(now, key, what, n);
-        }
-    }
-
-    /// We do not take a stream that `writer` offered.
-    pub(super) fn note_reject(
-        &mut self,
-        now: Time,
-        writer: EndpointKey,
-        topic: &Arc<str>,
-        reason: RejectReason,
-        theirs: &str,
-        ours: &Option<String>,
-    ) {
-        if reason == RejectReason::NoInterest {
-            return self.offence(now, writer, Offence::OfferFlood, 1);
-        }
-        let ours = ours.as_deref().unwrap_or_default();
-        let note = StreamNote::of_types(of_reject(reason), theirs, ours);
-        self.failures.stream(now, writer.id, topic, note);
-    }
-
-    /// A reader was dropped for its slowness.
-    pub(super) fn note_eviction(&mut self, now: Time, at: usize, stream: StreamId) {
-        let topic = self.publications.get(&stream).map(|it| it.topic.arc());
-        let reader = self.peers.get(at).and_then(Option::as_ref).map(|peer| peer.key.id);
-        if let (Some(topic), Some(reader)) = (topic, reader) {
-            self.failures.stream(now, reader, &topic, StreamNote::of_limit("slowness", 0));
-        }
-    }
-
-    /// A reader refused a message for its size.
-    pub(super) fn note_refusal(
-        &mut self,
-        now: Time,
-        at: usize,
-        stream: StreamId,
-        seq: u64,
-        limit: u64,
-    ) {
-        let topic = self.publications.get(&stream).map(|it| it.topic.arc());
-        let reader = self.peers.get(at).and_then(Option::as_ref).map(|peer| peer.key.id);
-        if let (Some(topic), Some(reader)) = (topic, reader) {
-            let at_writer = format!("a larger message, number {seq}");
-            let at_reader = format!("max_message {limit} B");
-            let note = StreamNote {
-                reason: Some(Reason::Policy),
-                limit: "max_message",
-                limit_value: limit,
-                at_writer,
-                at_reader,
-                seq,
-            };
-            self.failures.stream(now, reader, &topic, note);
-        }
-    }
-
-    /// A handshake did not become a session.
-    pub(super) fn note_refused(
-        &mut self,
-        now: Time,
-        id: EndpointId,
-        addr: SocketAddr,
-        reason: Reason,
-    ) {
-        self.failures.refused(now, id, Some(addr), reason);
-    }
-
-    /// The stamp of a handshake did not rise: what its clock is off by, if it is that.
-    pub(super) fn note_stale(
-        &mut self,
-        now: Time,
-        id: EndpointId,
-        addr: SocketAddr,
-        stamp_ns: u64,
-    ) {
-        let ours = i128::from(self.wall.micros(now)) / 1_000;
-        let skew = i128::from(stamp_ns / 1_000_000) - ours;
-        let note = self.failures.refused(now, id, Some(addr), Reason::Clock);
-        note.skew_ms = i64::try_from(skew).ok();
-    }
-
-    /// A session stands.
-    pub(super) fn note_met(
-        &mut self,
-        now: Time,
-        key: EndpointKey,
-        addr: SocketAddr,
-        params: &Params,
-    ) {
-        let ours = self.wall.micros(now) / 1_000;
-        let skew = i128::from(params.wall_ms) - i128::from(ours);
-        let skew = i64::try_from(skew).ok().filter(|_| params.wall_ms > 0);
-        self.failures.met(now, key.id, addr, skew, params.versions);
-        self.offence(now, key, Offence::Flapping, 1);
     }
 }
 

@@ -30,6 +30,7 @@ mod deliver;
 mod explain;
 mod failures;
 mod local;
+mod notes;
 mod offers;
 mod partings;
 mod peer;
