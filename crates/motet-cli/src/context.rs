@@ -215,6 +215,9 @@ fn tell(event: &Event, log: Log) {
         Event::Refused { topic, reader, limit } => {
             format!("warning: {topic}: reader {} takes messages of up to {limit} bytes", reader.id)
         }
+        Event::Offender { key, what } => {
+            format!("warning: endpoint {} breaks a limit: {what}; see: motet endpoint info", key.id)
+        }
         Event::PeerUp { key, name } => format!("info: {name} ({}) is here", key.id),
         Event::PeerDown { name, reason, silent, .. } => {
             format!("info: {name} is gone: {reason:?}, silent for {:.1} s", silent.as_secs_f64())

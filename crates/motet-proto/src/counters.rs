@@ -107,4 +107,6 @@ counters! {
     queries_limited,
     /// Resets honoured.
     resets_received,
+    /// Members told of because they broke a limit: once a minute per member and limit.
+    offences_told,
 }

@@ -1,5 +1,6 @@
 //! What a node tells its application.
 
+use crate::explain::Offence;
 use crate::ids::{EndpointKey, PubId, QueryId, QueryKey, SubId};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -124,6 +125,16 @@ pub enum Event {
         what: u8,
         /// Where to go on.
         cursor: u64,
+        /// About what; empty for most questions.
+        argument: Vec<u8>,
+    },
+    /// A member of the realm breaks a limit. Told once a minute per member and limit; what it does
+    /// is counted ([`Node::offenders`](crate::Node::offenders)) and harms nobody else.
+    Offender {
+        /// Who.
+        key: EndpointKey,
+        /// Which limit.
+        what: Offence,
     },
     /// The answer to a question of ours, or its end.
     Answer {

@@ -15,6 +15,7 @@ pub mod counters;
 pub mod crypto;
 pub mod discovery;
 pub mod events;
+pub mod explain;
 pub mod fragmentation;
 pub mod host;
 pub mod ids;

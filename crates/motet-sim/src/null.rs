@@ -49,12 +49,39 @@ pub struct Liar(Arc<Lies>);
 struct Lies {
     on: AtomicBool,
     told: AtomicU64,
+    /// What its session packets say instead, given their room; nothing leaves them as they are.
+    words: Mutex<Option<Words>>,
 }
+
+type Words = Box<dyn FnMut(usize) -> Vec<u8> + Send>;
 
 impl Liar {
     /// From now on it lies, or does not.
     pub fn set(&self, lies: bool) {
         self.0.on.store(lies, Ordering::Relaxed);
+    }
+
+    /// From now on its session packets say what `words` returns for their room, and padding.
+    /// Packets for which it returns nothing, or too much, go as they are.
+    pub fn say(&self, words: impl FnMut(usize) -> Vec<u8> + Send + 'static) {
+        *self.0.words.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(words));
+    }
+
+    /// It speaks for itself again.
+    pub fn hush(&self) {
+        *self.0.words.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn speak(&self, buf: &mut [u8]) {
+        let mut words = self.0.words.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(said) = words.as_mut().map(|words| words(buf.len())) else { return };
+        if let Some((front, rest)) = buf.split_at_mut_checked(said.len())
+            && !said.is_empty()
+        {
+            front.copy_from_slice(&said);
+            rest.fill(0); // PADDING
+            self.0.told.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Packets with changed content so far.
@@ -192,6 +219,9 @@ impl Aead for NullAead {
             books.reused.fetch_add(u64::from(number < before), Ordering::Relaxed);
         }
         self.liar.spoil(buf);
+        if !self.realm {
+            self.liar.speak(buf);
+        }
         self.tag(number, aad, buf)
     }
 

@@ -239,6 +239,25 @@ fn unknown_things_that_may_be_skipped_are_skipped() {
     assert_eq!(params, Params { credit_bytes: 3, ..Params::default() });
 }
 
+#[test] // W-47
+fn a_question_may_be_followed_by_what_later_versions_add_and_has_a_bounded_argument() {
+    let ask = |argument: &[u8], more: &[u8]| {
+        let mut bytes = Vec::new();
+        put_record(&mut bytes, 0x11, |out| {
+            out.extend_from_slice(&[7, 4, 0]);
+            put_vi_bytes(out, argument);
+            out.extend_from_slice(more);
+        });
+        bytes
+    };
+    let said = Control::Ask { id: 7, what: 4, cursor: 0, argument: b"why" };
+    assert_eq!(Control::decode(&ask(b"why", b"")), Ok(said.clone()));
+    assert_eq!(Control::decode(&ask(b"why", b"later")), Ok(said));
+    assert!(Control::decode(&ask(&[0; 4_096], b"")).is_ok());
+    assert_eq!(Control::decode(&ask(&[0; 4_097], b"")), Err(Malformed::Length));
+    assert_eq!(Control::decode(&[0x11, 4, 7, 4, 0, 9]), Err(Malformed::Truncated));
+}
+
 #[test] // W-2
 fn numbers_longer_than_they_need_be_are_accepted() {
     let body = &b"x"[..];

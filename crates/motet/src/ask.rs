@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 use crate::driver::{Answered, Core, Inner};
 use crate::error::AskError;
 use crate::report::{
-    CounterReport, EndpointReport, NeighbourReport, PeerReport, ReaderReport, Snapshot,
-    SubscriptionReport, TopicReport, TopicsReport, WriterReport,
+    CounterReport, EndpointReport, NeighbourReport, OffenderReport, PeerReport, ReaderReport,
+    Snapshot, SubscriptionReport, TopicReport, TopicsReport, WriterReport,
 };
 
 /// What another endpoint can be asked.
@@ -66,7 +66,7 @@ pub(crate) async fn ask(
     let pages = async {
         let (mut pages, mut cursor) = (Vec::new(), 0);
         loop {
-            let (body, next) = page(core, to, id, what, cursor).await?;
+            let (body, next) = page(core, to, id, (what.code(), cursor, &[])).await?;
             pages.push(body);
             match next {
                 Some(next) if next > cursor && pages.len() < PAGES_MAX => cursor = next,
@@ -101,21 +101,23 @@ pub(crate) async fn ask(
     }
 }
 
-async fn page(
+pub(crate) async fn page(
     core: &Core,
     to: &str,
     id: EndpointId,
-    what: What,
-    cursor: u64,
+    (what, cursor, argument): (u8, u64, &[u8]),
 ) -> Result<(Vec<u8>, Option<u64>), AskError> {
     if id == core.key.id {
-        return Ok(core.with(|inner, _| answer(core, inner, what.code(), cursor)));
+        return Ok(core.with(|inner, _| answer(core, inner, (what, cursor, argument))));
     }
     let (sender, answer) = oneshot::channel::<Answered>();
     let asked = core.act(|inner, now| {
         // Askers that went away leave their question behind until it is answered or swept here.
         inner.questions.retain(|_, asker| !asker.is_closed());
-        let question = inner.node.query(now, id, what.code(), cursor)?;
+        let question = match argument {
+            [] => inner.node.query(now, id, what, cursor)?,
+            _ => inner.node.ask(now, id, (what, cursor), argument)?,
+        };
         inner.questions.insert(question, sender);
         Ok::<_, node::QueryError>(())
     });
@@ -131,9 +133,14 @@ async fn page(
 }
 
 /// One page for somebody who asks. What is unknown gets an empty page.
-pub(crate) fn answer(core: &Core, inner: &Inner, what: u8, cursor: u64) -> (Vec<u8>, Option<u64>) {
+pub(crate) fn answer(
+    core: &Core,
+    inner: &Inner,
+    (what, cursor, argument): (u8, u64, &[u8]),
+) -> (Vec<u8>, Option<u64>) {
     let start = usize::try_from(cursor).unwrap_or(usize::MAX);
     match what {
+        EXPLAIN => (crate::explain::answer(core, inner, argument), None),
         ENDPOINT => (encode(&endpoint(core, inner)), None),
         COUNTERS => {
             let all = counters(core, inner);
@@ -194,7 +201,21 @@ fn endpoint(core: &Core, inner: &Inner) -> EndpointReport {
         publications: inner.publications.len() as u64,
         subscriptions: inner.subscriptions.len() as u64,
         pid: std::process::id(),
+        offenders: offenders(inner, core.clock.now()),
     }
+}
+
+/// Members that broke limits, the latest first.
+fn offenders(inner: &Inner, now: Time) -> Vec<OffenderReport> {
+    let names = |id| inner.node.peer_name(id).map(|name| name.to_string()).unwrap_or_default();
+    let each = inner.node.offenders(now).into_iter().take(OFFENDERS_MAX);
+    let report = |offender: motet_proto::explain::Offender| OffenderReport {
+        id: offender.key.id.to_string(),
+        name: names(offender.key.id),
+        offences: crate::explain::offences(&offender.offences),
+        seconds: offender.ago.as_secs_f64(),
+    };
+    each.map(report).collect()
 }
 
 fn describe(peer: &node::PeerView, now: Time) -> PeerReport {
@@ -326,7 +347,7 @@ fn role_names(bits: u16) -> Vec<String> {
     names.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect()
 }
 
-fn encode(value: &impl Encode<()>) -> Vec<u8> {
+pub(crate) fn encode(value: &impl Encode<()>) -> Vec<u8> {
     minicbor::to_vec(value).expect("writing into a vector does not fail")
 }
 
@@ -352,12 +373,16 @@ fn array(body: &mut Vec<u8>, items: Vec<Vec<u8>>) {
 const ENDPOINT: u8 = 1;
 const TOPICS: u8 = 2;
 const COUNTERS: u8 = 3;
+/// Only with an argument: see the module `explain`.
+pub(crate) const EXPLAIN: u8 = 4;
 /// RFC 8949: major type 5, two pairs.
 const MAP_OF_2: u8 = 0xa2;
 /// A page of an answer has 32 KiB at most; this leaves room for its frame.
 const PAGE_BYTES_MAX: usize = 30 * 1024;
 /// Readers of one topic and writers of one subscription in a report.
 const LISTED_MAX: usize = 64;
+/// Offenders in a report.
+const OFFENDERS_MAX: usize = 16;
 /// An asker's patience: 32 MiB of answer.
 const PAGES_MAX: usize = 1_024;
 

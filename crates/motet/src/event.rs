@@ -107,6 +107,14 @@ pub enum Event {
         /// Its limit in bytes.
         limit: u64,
     },
+    /// A member of the realm breaks a limit. Told once a minute per member and limit; it harms
+    /// nobody else, and [`EndpointReport`](crate::report::EndpointReport) has the counts.
+    Offender {
+        /// Who.
+        key: EndpointKey,
+        /// What it does too much of, in words.
+        what: &'static str,
+    },
     /// Discovery has been quiet for 300 ms, or 1 s has passed since the start.
     Settled,
     /// Multicast does not come back on this interface: a firewall, or a switch that drops it.

@@ -44,10 +44,12 @@
 mod ask;
 mod builder;
 mod doctor;
+mod doctor_pair;
 mod driver;
 mod endpoint;
 mod error;
 mod event;
+pub mod explain;
 mod impair;
 mod message;
 mod publisher;

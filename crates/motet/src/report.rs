@@ -50,6 +50,28 @@ reports! {
         13 subscriptions: u64,
         /// Process id.
         14 pid: u32,
+        /// Members of the realm that broke limits here, the latest first; at most 16.
+        15 offenders: Vec<OffenderReport>,
+    }
+
+    /// A member of the realm that broke limits. What it does is counted and harms nobody else.
+    OffenderReport {
+        /// Its id, 32 hexadecimal digits.
+        0 id: String,
+        /// Its name, if it is here.
+        1 name: String,
+        /// What it did.
+        2 offences: Vec<OffenceReport>,
+        /// Seconds since the last time.
+        3 seconds: f64,
+    }
+
+    /// A rule that somebody broke.
+    OffenceReport {
+        /// Which, by its code.
+        0 code: String,
+        /// How often.
+        1 count: u64,
     }
 
     /// A peer, as this endpoint sees it.

@@ -19,13 +19,18 @@
 //! | `deliver` | streams → subscriptions |
 //! | `transmit` | streams, feedback → packets |
 //! | `clockwork` | deadlines → all of them |
+//! | `explain` | all of them → why a peer gets our data or not |
+//! | `failures` | what went wrong → what `explain` remembers |
 //! | `verbs` | the application → publications, subscriptions |
 
 mod announce;
 mod clockwork;
 mod control;
 mod deliver;
+mod explain;
+mod failures;
 mod local;
+mod notes;
 mod offers;
 mod partings;
 mod peer;
@@ -58,10 +63,12 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use failures::Failures;
 use local::{Publication, Subscription};
 use peer::Peer;
 use realm::{RealmKeys, Wall};
 
+pub use explain::{LAGGING_AFTER, Other};
 pub use verbs::{AdvertiseError, Message, PublishError, QueryError, SubscribeError};
 pub use views::{PeerView, PublicationView, ReaderView, SubscriptionView, WriterView};
 
@@ -116,6 +123,7 @@ pub struct Node<C: Crypto> {
     rejected: Vec<(u32, Time)>,
     /// Another holder of our key was heard: the application is told once a minute.
     doubled: Doubled,
+    failures: Failures,
     /// Lives of peers that another took the place of, and when.
     replaced: VecDeque<(EndpointKey, Time)>,
     leaving: bool,
@@ -202,6 +210,7 @@ impl<C: Crypto> Node<C> {
             timed: BTreeSet::new(),
             resets: (0, 0),
             rejected: Vec::new(),
+            failures: Failures::new(),
             doubled: Doubled { born: now, told: None },
             replaced: VecDeque::new(),
             leaving: false,

@@ -143,6 +143,8 @@ pub(super) struct Outgoing {
     pub(super) hot: bool,
     /// The first message that was offered: kept until the answer.
     pub(super) offered: u64,
+    /// When OPEN was said last.
+    pub(super) offered_at: Time,
     /// It came back after the log had moved past what it wants: it is told what it missed.
     pub(super) behind: bool,
     /// A STATUS in a packet below this was said before the reader chose its place.
@@ -179,6 +181,8 @@ pub(super) struct Incoming {
     pub(super) type_tag: Arc<str>,
     pub(super) hot: bool,
     pub(super) stalled: bool,
+    /// When it was stalled last.
+    pub(super) stalled_at: Time,
     pub(super) suspended: bool,
     /// Its reader went back to an earlier message while it was suspended.
     pub(super) rewound: bool,

@@ -5,6 +5,7 @@ use super::deliver::{budget, has_room};
 use super::peer::OutState;
 use crate::crypto::Crypto;
 use crate::events::{DownReason, Event, WriterState};
+use crate::explain::{Offence, Outcome, Reason};
 use crate::host::{HostEvent, RecvMeta, Via};
 use crate::ids::{EndpointKey, StreamId};
 use crate::time::Time;
@@ -25,6 +26,8 @@ pub(super) mod close {
     pub(in crate::node) const LEAVING: u64 = 0;
     /// The peer broke the protocol.
     pub(in crate::node) const FRAME_ERROR: u64 = 2;
+    /// The realm does not, or no more, authorise the peer's key.
+    pub(in crate::node) const NOT_AUTHORISED: u64 = 3;
 }
 
 impl<C: Crypto> Node<C> {
@@ -45,7 +48,7 @@ impl<C: Crypto> Node<C> {
             PacketType::Hs3 => self.on_hs3(now, &meta, &packet),
             PacketType::Cookie => self.on_cookie(now, &meta, &packet),
             PacketType::Reset => self.on_reset(now, &packet),
-            PacketType::Vneg => self.on_vneg(now, &packet),
+            PacketType::Vneg => self.on_vneg(now, &meta, &packet),
             PacketType::Mdata | PacketType::Hint => self.counters.unsupported_packets += 1, // S-60
         }
     }
@@ -82,7 +85,11 @@ impl<C: Crypto> Node<C> {
                     }
                 }
             }
+            HostEvent::Refused(dst) => self.failures.dialled(now, None, dst, Outcome::Refused),
             HostEvent::Unreachable(dst) => {
+                let dialled = self.dials.values().find(|dial| dial.addrs().contains(&dst));
+                let id = dialled.and_then(|dial| dial.id);
+                self.failures.dialled(now, id, dst, Outcome::NoRoute);
                 self.dials.values_mut().for_each(|dial| dial.unreachable(now, dst));
                 self.poll_dials(now);
             }
@@ -127,6 +134,9 @@ impl<C: Crypto> Node<C> {
             }
         }
         let multicast = matches!(meta.via, Via::Group { .. });
+        if multicast && from.id != self.key.id {
+            self.failures.heard_multicast(now, from.id);
+        }
         for record in Records::new(records) {
             match record {
                 Ok(Realm::Beacon(beacon)) if !header.leaving => {
@@ -142,7 +152,10 @@ impl<C: Crypto> Node<C> {
                     );
                 }
                 Ok(_) => {}
-                Err(_) => self.counters.malformed_records += 1,
+                Err(_) => {
+                    self.counters.malformed_records += 1;
+                    self.offence(now, from, Offence::Malformed, 1);
+                }
             }
         }
         if let Some((at, peer)) = self.peer_by_id(from.id)
@@ -217,6 +230,7 @@ impl<C: Crypto> Node<C> {
         }
         if broken {
             self.counters.malformed_frames += 1; // W-21
+            self.offence_at(now, at, Offence::Malformed, 1);
             self.close_peer(now, at, close::FRAME_ERROR, DownReason::Protocol);
             return;
         }
@@ -255,6 +269,7 @@ impl<C: Crypto> Node<C> {
                 Some(lost) => self.counters.packets_lost += lost,
                 None => {
                     self.counters.malformed_frames += 1; // S-17
+                    self.offence_at(now, at, Offence::Malformed, 1);
                     self.close_peer(now, at, close::FRAME_ERROR, DownReason::Protocol);
                     return false;
                 }
@@ -284,6 +299,7 @@ impl<C: Crypto> Node<C> {
                     outcome
                 };
                 self.counters.naks_ignored += outcome.ignored;
+                self.offence_at(now, at, Offence::NakFlood, outcome.ignored);
             }
             Frame::Heartbeat { stream, first_avail, next_seq, answer, end, blocked } => {
                 let arrival = Arrival { now, pkt: peer.session.received, repair: false };
@@ -308,6 +324,10 @@ impl<C: Crypto> Node<C> {
                 }
             }
             Frame::Close { code, .. } => {
+                if code == close::NOT_AUTHORISED {
+                    let (id, addr) = (peer.key.id, peer.session.path.remote);
+                    self.note_refused(now, id, addr, Reason::Revoked);
+                }
                 let reason = match code {
                     close::LEAVING => DownReason::Left,
                     _ => DownReason::Protocol,
@@ -435,14 +455,15 @@ impl<C: Crypto> Node<C> {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let rtt = peer.session.rtt_view();
         if stream == 0 {
-            let control = &mut peer.control;
+            let (control, key) = (&mut peer.control, peer.key);
             let log = &control.log;
-            if control.cursor.on_status(log, now, &rtt, next_seq, next_off, window).is_err() {
-                self.counters.status_rejected += 1;
-            }
+            let false_status =
+                control.cursor.on_status(log, now, &rtt, next_seq, next_off, window).is_err();
+            self.counters.status_rejected += u64::from(false_status);
             let acked = control.cursor.acked();
             control.log.trim(acked, 0, now.micros(), None);
             control.ready = control.cursor.has_work(&control.log);
+            self.offence(now, key, Offence::FalseStatus, u64::from(false_status));
             self.resync(now, at);
             return;
         }
@@ -462,7 +483,10 @@ impl<C: Crypto> Node<C> {
                     self.on_acked(now, stream);
                 }
             }
-            Err(_) => self.counters.status_rejected += 1,
+            Err(_) => {
+                self.counters.status_rejected += 1;
+                self.offence_at(now, at, Offence::FalseStatus, 1);
+            }
         }
     }
 

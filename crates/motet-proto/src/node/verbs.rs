@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
-use motet_wire::control::{Control as Record, MAX_ANSWER};
+use motet_wire::control::{Control as Record, MAX_ANSWER, MAX_ARGUMENT};
 use motet_wire::envelope;
 use motet_wire::frame::Frame;
 
@@ -560,6 +560,29 @@ impl<C: Crypto> Node<C> {
         peer.asked.push(id);
         self.next_query += 1;
         self.say(now, at, &Record::Query { id, what, cursor });
+        self.rearm(at);
+        Ok(QueryId(id))
+    }
+
+    /// As [`query`](Self::query), with an argument of at most 4,096 bytes.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query); `Limit` also for a longer argument.
+    pub fn ask(
+        &mut self,
+        now: Time,
+        to: EndpointId,
+        (what, cursor): (u8, u64),
+        argument: &[u8],
+    ) -> Result<QueryId, QueryError> {
+        let id = self.next_query;
+        let (at, peer) = self.peer_by_id(to).ok_or(QueryError::NotConnected)?;
+        if peer.asked.len() >= 64 || argument.len() > MAX_ARGUMENT {
+            return Err(QueryError::Limit);
+        }
+        peer.asked.push(id);
+        self.next_query += 1;
+        self.say(now, at, &Record::Ask { id, what, cursor, argument });
         self.rearm(at);
         Ok(QueryId(id))
     }

@@ -430,8 +430,9 @@ impl Core {
                     }
                     continue;
                 }
-                Core::Query { key, what, cursor } => {
-                    let (body, next) = crate::ask::answer(self, inner, what, cursor);
+                Core::Query { key, what, cursor, argument } => {
+                    let asked = (what, cursor, argument.as_slice());
+                    let (body, next) = crate::ask::answer(self, inner, asked);
                     inner.node.answer(self.clock.now(), key, &body, next);
                     continue;
                 }
@@ -466,6 +467,7 @@ impl Core {
                 Core::Refused { publication, reader, limit } => {
                     Event::Refused { topic: topic(publication), reader, limit }
                 }
+                Core::Offender { key, what } => Event::Offender { key, what: what.text() },
                 Core::Settled => Event::Settled,
                 Core::NoMulticast { iface } => Event::NoMulticast { interface: iface },
                 Core::Drained => {
