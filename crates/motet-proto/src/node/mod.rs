@@ -52,6 +52,7 @@ use crate::discovery::Discovery;
 use crate::events::Event;
 use crate::host::Via;
 use crate::ids::{EndpointId, EndpointKey, PubId, StreamId, SubId};
+use crate::received::Runs;
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::topics::interest::LocalInterest;
@@ -106,6 +107,9 @@ pub struct Node<C: Crypto> {
     matching: Index<SubId>,
     interest: LocalInterest,
     blocks: Blocks,
+    /// The publication whose newest messages are still in `blocks`.
+    packing: Option<StreamId>,
+    runs: Runs,
     outbox: VecDeque<Packet>,
     ready: VecDeque<usize>,
     events: VecDeque<Event>,
@@ -198,6 +202,8 @@ impl<C: Crypto> Node<C> {
             matching: Index::default(),
             interest: LocalInterest::default(),
             blocks: Blocks::default(),
+            packing: None,
+            runs: Runs::default(),
             outbox: VecDeque::new(),
             ready: VecDeque::new(),
             events: VecDeque::new(),
@@ -237,6 +243,16 @@ impl<C: Crypto> Node<C> {
         {
             peer.queued = true;
             self.ready.push_back(at);
+        }
+    }
+
+    /// What was published last becomes readable: before anything is sent or delivered, and before
+    /// another publication packs.
+    fn seal_packed(&mut self) {
+        if let Some(stream) = self.packing.take()
+            && let Some(publication) = self.publications.get_mut(&stream)
+        {
+            publication.log.seal(&mut self.blocks);
         }
     }
 

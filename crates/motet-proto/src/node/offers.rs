@@ -8,6 +8,7 @@ use super::peer::{Incoming, OutState, Outgoing, STREAMS_MAX};
 use crate::crypto::Crypto;
 use crate::events::{DownReason, Event, WriterState};
 use crate::ids::{StreamId, SubId};
+use crate::received::Origin;
 use crate::time::Time;
 use crate::topics::lag::LagClock;
 use crate::topics::name::TopicName;
@@ -165,8 +166,10 @@ impl<C: Crypto> Node<C> {
             order: Order::Fifo,
             max_message: self.cfg.max_message,
         };
+        let (writer, writer_name) = (key, peer.name.clone());
         let incoming = peer.ins.entry(stream).or_insert_with(|| Incoming {
             topic: topic.clone(),
+            origin: Origin { topic: topic.arc(), writer, writer_name }.into(),
             reader: Reader::new(start, qos),
             subs: Vec::new(),
             starts: Default::default(),

@@ -2,6 +2,7 @@
 
 use crate::fragmentation::assembly::Assembly;
 use crate::ids::{EndpointKey, StreamId, SubId};
+use crate::received::Origin;
 use crate::time::Time;
 use crate::topics::interest::RemoteInterest;
 use crate::topics::lag::LagClock;
@@ -165,6 +166,7 @@ pub(super) enum OutState {
 
 pub(super) struct Incoming {
     pub(super) topic: TopicName,
+    pub(super) origin: Arc<Origin>,
     pub(super) reader: Reader<Assembly>,
     pub(super) subs: Vec<SubId>,
     /// Where subscriptions start that came when the stream was open already.

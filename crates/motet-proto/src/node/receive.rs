@@ -256,8 +256,10 @@ impl<C: Crypto> Node<C> {
                 self.drain(now, at, stream);
             }
             Frame::Msgs { stream, first_seq, t_us, repair, bodies } => {
-                for (seq, body) in (first_seq..).zip(bodies) {
-                    self.on_message(now, at, stream, seq, t_us, packet.slice_ref(body), repair);
+                if !self.deliver_row(now, at, stream, (first_seq, t_us), packet, &bodies) {
+                    for (seq, body) in (first_seq..).zip(bodies) {
+                        self.on_message(now, at, stream, seq, t_us, packet.slice_ref(body), repair);
+                    }
                 }
                 self.drain(now, at, stream);
             }

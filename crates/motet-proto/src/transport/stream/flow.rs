@@ -13,6 +13,10 @@ const ROUND_MIN: Duration = Duration::from_millis(1);
 /// A window that the writer calls too small grows at most so often.
 const GROW_AFTER: Duration = Duration::from_millis(5);
 
+/// So many bytes are delivered before a STATUS says so: what the writer keeps of them stays near its
+/// processor.
+const FRESH_MAX: u64 = 512 << 10;
+
 #[derive(Clone, Debug)]
 pub(super) struct Flow {
     /// Bytes delivered, counted as windows count.
@@ -103,7 +107,7 @@ impl Flow {
     pub(super) fn consume(&mut self, now: Time, cost: u64) {
         self.consumed += cost;
         self.fresh += cost;
-        if self.fresh > self.told / 4 { self.urge(now) } else { self.touch(now) }
+        if self.fresh > (self.told / 4).min(FRESH_MAX) { self.urge(now) } else { self.touch(now) }
     }
 
     /// The subscriber's queue has `free` bytes; `off` bytes of the next message are here.
