@@ -17,6 +17,7 @@
 //! | `announce` | discovery's wishes → beacons, dials, probes |
 //! | `partings` | peers that fall silent or leave |
 //! | `deliver` | streams → subscriptions |
+//! | `lanes` | publications → multicast groups → streams |
 //! | `transmit` | streams, feedback → packets |
 //! | `clockwork` | deadlines → all of them |
 //! | `explain` | all of them → why a peer gets our data or not |
@@ -29,6 +30,7 @@ mod control;
 mod deliver;
 mod explain;
 mod failures;
+mod lanes;
 mod local;
 mod notes;
 mod offers;
@@ -65,11 +67,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use failures::Failures;
+use lanes::Lanes;
 use local::{Publication, Subscription};
 use peer::Peer;
 use realm::{RealmKeys, Wall};
 
 pub use explain::{LAGGING_AFTER, Other};
+pub use lanes::{Carrier, WhyUnicast};
 pub use verbs::{AdvertiseError, Message, PublishError, QueryError, SubscribeError};
 pub use views::{PeerView, PublicationView, ReaderView, SubscriptionView, WriterView};
 
@@ -135,6 +139,7 @@ pub struct Node<C: Crypto> {
     awake: Time,
     /// A writer dropped a stream of ours since we last asked anew.
     evicted: bool,
+    lanes: Lanes<C::Aead>,
 }
 
 /// A datagram that is ready to leave.
@@ -222,6 +227,7 @@ impl<C: Crypto> Node<C> {
             leaving: false,
             awake: now,
             evicted: false,
+            lanes: Lanes::new(),
         })
     }
 

@@ -3,6 +3,7 @@
 use super::Node;
 use super::deliver::{free, stream_end};
 use super::failures::StreamNote;
+use super::lanes::{Leaves, Tie};
 use super::local::Subscription;
 use super::peer::{Incoming, OutState, Outgoing, STREAMS_MAX};
 use crate::crypto::Crypto;
@@ -73,6 +74,7 @@ impl<C: Crypto> Node<C> {
             offered_at: now,
             behind: false,
             status_from: 0,
+            tie: Tie::NONE,
         });
         (out.offered, out.offered_at) = (log.first(), now);
         if out.state != OutState::Suspended {
@@ -231,6 +233,7 @@ impl<C: Crypto> Node<C> {
         start: u64,
         window: u64,
     ) {
+        self.lane_release(now, at, stream, Leaves::Ended); // it chooses its place anew
         let Some(publication) = self.publications.get(&stream) else { return };
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let Some(out) = peer.outs.get_mut(&stream) else { return };
@@ -250,6 +253,7 @@ impl<C: Crypto> Node<C> {
         self.wake(at);
         if joined {
             self.tell_joined(stream, key);
+            self.watch_for_lanes(now, stream);
         }
         self.on_acked(now, stream);
     }

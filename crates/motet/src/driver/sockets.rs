@@ -147,6 +147,7 @@ impl Tx {
                 (None, Via::Group { iface, v6 }) => {
                     send_group(core, iface, v6, &transmit, &self.batch.bytes[..transmit.len])
                 }
+                (None, Via::Lane { .. }) => Ok(()),
             };
             match result {
                 Err(SendError::WouldBlock { sent }) if transmit.via == Via::Unicast => {
@@ -224,6 +225,7 @@ fn send_impaired(
             let sent = match transmit.via {
                 Via::Unicast => send_unicast(core, transmit, &datagram),
                 Via::Group { iface, v6 } => send_group(core, iface, v6, transmit, &datagram),
+                Via::Lane { .. } => Ok(()),
             };
             match sent {
                 Ok(()) | Err(SendError::WouldBlock { .. }) => {}
