@@ -261,7 +261,7 @@ impl Builder {
         let (seed, wall) = (state::random_seed(), motet_net::wall_ms());
         let mut node = Node::new(config, crypto, seed, ring.incarnation, wall, now)?;
         let sockets = Sockets::new(unicast, plan);
-        let interfaces = sockets.refresh().map_err(OpenError::Interfaces)?;
+        let (interfaces, _) = sockets.refresh().map_err(OpenError::Interfaces)?;
         node.handle_host(now, HostEvent::Interfaces(interfaces));
         let timer = Timer::new().map_err(OpenError::Socket)?;
         let secured = !self.insecure;
