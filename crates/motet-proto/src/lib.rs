@@ -26,10 +26,12 @@ pub mod time;
 pub mod topics;
 pub mod transport;
 
-pub use config::{Config, ConfigError, Congestion, Liveness, PubQos, Realm, SlowPolicy, SubQos};
+pub use config::{
+    Config, ConfigError, Congestion, LanePolicy, Liveness, PubQos, Realm, SlowPolicy, SubQos,
+};
 pub use counters::Counters;
 pub use events::{Delivery, Event, Received};
-pub use host::{Deadline, HostEvent, InterfaceInfo, RecvMeta, Transmit, TxBatch, Via};
+pub use host::{Deadline, HostAction, HostEvent, InterfaceInfo, RecvMeta, Transmit, TxBatch, Via};
 pub use ids::{EndpointId, EndpointKey, PubId, QueryId, QueryKey, SubId};
 pub use node::Node;
 pub use time::Time;

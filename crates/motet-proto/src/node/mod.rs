@@ -17,6 +17,7 @@
 //! | `announce` | discovery's wishes → beacons, dials, probes |
 //! | `partings` | peers that fall silent or leave |
 //! | `deliver` | streams → subscriptions |
+//! | `lanes` | publications → multicast groups → streams |
 //! | `transmit` | streams, feedback → packets |
 //! | `clockwork` | deadlines → all of them |
 //! | `verbs` | the application → publications, subscriptions |
@@ -25,6 +26,7 @@ mod announce;
 mod clockwork;
 mod control;
 mod deliver;
+mod lanes;
 mod local;
 mod offers;
 mod partings;
@@ -62,6 +64,7 @@ use local::{Publication, Subscription};
 use peer::Peer;
 use realm::{RealmKeys, Wall};
 
+pub use lanes::{Carrier, WhyUnicast};
 pub use verbs::{AdvertiseError, Message, PublishError, QueryError, SubscribeError};
 pub use views::{PeerView, PublicationView, ReaderView, SubscriptionView, WriterView};
 

@@ -86,6 +86,7 @@ impl<C: Crypto> Node<C> {
                 self.dials.values_mut().for_each(|dial| dial.unreachable(now, dst));
                 self.poll_dials(now);
             }
+            HostEvent::LaneJoined { iface, lane, ok } => self.on_lane_joined(now, iface, lane, ok),
             HostEvent::Resumed => {
                 for peer in self.peers.iter_mut().flatten() {
                     let silent = now.since(peer.session.watch.heard());
