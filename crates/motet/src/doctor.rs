@@ -129,8 +129,9 @@ fn bad(check: &str, what: String, remedy: &str) -> DoctorFinding {
 
 /// A datagram that comes back at all does so at once; this is for a busy machine.
 const PROBE: Duration = Duration::from_millis(250);
-/// Sockets of 64 interfaces in two families, and what the program itself needs.
-const FILES: u64 = 256;
+/// Two sockets of each of 64 interfaces in two families, 128 lanes, and what the program itself
+/// needs.
+const FILES: u64 = 512;
 const MS_PER_YEAR: u64 = 31_556_952_000;
 /// The project did not exist before.
 const YEAR_MIN: u64 = 2025;

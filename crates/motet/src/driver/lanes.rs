@@ -48,20 +48,7 @@ impl Lanes {
         let mut table = self.write();
         match *action {
             HostAction::JoinLane { iface, lane, group } => {
-                let table = &mut *table;
-                let same = |w: &&Wanted| (w.iface, w.lane, w.group) == (iface, lane, group);
-                let known = table.wanted.iter().find(same);
-                let ok = match known {
-                    Some(wanted) => wanted.heard.is_some(),
-                    // The node goes on by unicast, and asks again later.
-                    None if table.wanted.len() >= LANE_SOCKETS_MAX => false,
-                    None => {
-                        let heard = join(&table.interfaces, iface, lane, group);
-                        let ok = heard.is_some();
-                        table.wanted.push(Wanted { iface, lane, group, heard });
-                        ok
-                    }
-                };
+                let ok = table.join(iface, lane, group);
                 Some(HostEvent::LaneJoined { iface, lane, ok })
             }
             HostAction::LeaveLane { iface, lane, group } => {
@@ -155,6 +142,28 @@ impl Lanes {
     }
 }
 
+impl Table {
+    /// Whether it is heard now. What is refused is not kept: the node goes on by unicast, and asks
+    /// again later.
+    fn join(&mut self, iface: u32, lane: u16, group: SocketAddr) -> bool {
+        let same = |w: &Wanted| (w.iface, w.lane, w.group) == (iface, lane, group);
+        if self.wanted.iter().any(|wanted| same(wanted) && wanted.heard.is_some()) {
+            return true;
+        }
+        self.wanted.retain(|wanted| !same(wanted));
+        if self.wanted.len() >= LANE_SOCKETS_MAX {
+            // Those that wait for their interface make room.
+            self.wanted.retain(|wanted| wanted.heard.is_some());
+        }
+        if self.wanted.len() >= LANE_SOCKETS_MAX {
+            return false;
+        }
+        let Some(heard) = join(&self.interfaces, iface, lane, group) else { return false };
+        self.wanted.push(Wanted { iface, lane, group, heard: Some(heard) });
+        true
+    }
+}
+
 impl Lane {
     pub(crate) fn recv(&self, batch: &mut RecvBatch) -> io::Result<usize> {
         self.socket.recv(batch)
@@ -194,3 +203,127 @@ fn sender(interface: &Interface, v6: bool, old: &[Arc<LaneSender>]) -> Option<Ar
 /// Lanes that one endpoint hears at most, over all interfaces: each takes a descriptor and up to 4
 /// MiB of the kernel's memory while it is not read.
 pub(crate) const LANE_SOCKETS_MAX: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lo() -> Interface {
+        let all = motet_net::interfaces().unwrap();
+        all.into_iter().find(|interface| interface.loopback).unwrap()
+    }
+
+    /// Lane `n` on a port that no endpoint uses.
+    fn group(n: u16) -> SocketAddr {
+        ([239, 192, 138, n.to_le_bytes()[0]], 37_318).into()
+    }
+
+    fn join(lanes: &Lanes, iface: u32, lane: u16, group: SocketAddr) -> bool {
+        match lanes.act(&HostAction::JoinLane { iface, lane, group }) {
+            Some(HostEvent::LaneJoined { iface: told, lane: which, ok }) => {
+                assert_eq!((told, which), (iface, lane));
+                ok
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn told(events: &[HostEvent]) -> Vec<(u16, bool)> {
+        let told = events.iter().map(|event| match event {
+            HostEvent::LaneJoined { lane, ok, .. } => (*lane, *ok),
+            other => panic!("{other:?}"),
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn a_lane_is_joined_once_heard_and_left() {
+        let (lanes, lo) = (Lanes::default(), lo());
+        assert!(lanes.refresh(&[lo.clone()]).is_empty());
+        let (iface, lane, group) = (lo.index, 7, group(7));
+        assert!(join(&lanes, iface, lane, group) && join(&lanes, iface, lane, group));
+        let heard = lanes.heard();
+        assert_eq!(heard.len(), 1);
+        assert_eq!(heard[0].via, Via::Lane { iface, lane, v6: false });
+        let transmit = Transmit { via: heard[0].via, dst: group, src: None, len: 5, segment: 2 };
+        lanes.send((iface, false), &transmit, b"hello").unwrap();
+        let mut batch = RecvBatch::default();
+        assert!(heard[0].take_ready() && heard[0].recv(&mut batch).unwrap() > 0);
+        let datagrams: Vec<_> = batch.datagrams().map(|(_, datagram)| datagram).collect();
+        assert_eq!(datagrams, [&b"he"[..], b"ll", b"o"]);
+        assert!(lanes.act(&HostAction::LeaveLane { iface, lane, group }).is_none());
+        assert!(lanes.heard().is_empty());
+    }
+
+    #[test]
+    fn what_cannot_be_joined_is_answered_with_no() {
+        let (lanes, lo) = (Lanes::default(), lo());
+        lanes.refresh(&[lo.clone()]);
+        assert!(!join(&lanes, 4_000_000, 1, group(1)), "no such interface");
+        assert!(!join(&lanes, lo.index, 1, ([127, 0, 0, 1], 37_318).into()), "no group");
+        let unknown = Transmit {
+            via: Via::Lane { iface: 4_000_000, lane: 1, v6: false },
+            dst: group(1),
+            src: None,
+            len: 1,
+            segment: 1,
+        };
+        assert!(matches!(
+            lanes.send((4_000_000, false), &unknown, b"x"),
+            Err(SendError::Unreachable(_))
+        ));
+    }
+
+    #[test]
+    fn lanes_beyond_the_bound_are_refused_until_others_are_left() {
+        let (lanes, lo) = (Lanes::default(), lo());
+        lanes.refresh(&[lo.clone()]);
+        // Groups on many ports: the bound counts sockets.
+        let group = |n: usize| SocketAddr::new(group(3).ip(), 37_000 + n as u16);
+        for n in 0..LANE_SOCKETS_MAX {
+            assert!(join(&lanes, lo.index, 3, group(n)), "lane {n}");
+        }
+        assert!(!join(&lanes, lo.index, 3, group(LANE_SOCKETS_MAX)));
+        lanes.act(&HostAction::LeaveLane { iface: lo.index, lane: 3, group: group(0) });
+        assert!(join(&lanes, lo.index, 3, group(LANE_SOCKETS_MAX)));
+        assert_eq!(lanes.heard().len(), LANE_SOCKETS_MAX);
+    }
+
+    #[test]
+    fn a_lane_is_lost_with_its_interface_and_joined_again_when_it_is_back() {
+        let (lanes, lo) = (Lanes::default(), lo());
+        lanes.refresh(&[lo.clone()]);
+        assert!(join(&lanes, lo.index, 7, group(7)));
+        let first = lanes.heard();
+        assert!(lanes.refresh(&[lo.clone()]).is_empty());
+        assert!(Arc::ptr_eq(&first[0], &lanes.heard()[0]), "nothing has changed");
+        assert_eq!(told(&lanes.refresh(&[])), [(7, false)]);
+        assert!(lanes.heard().is_empty() && lanes.sender(lo.index, false).is_none());
+        assert_eq!(told(&lanes.refresh(&[lo.clone()])), [(7, true)]);
+        assert!(lanes.sender(lo.index, false).is_some());
+
+        // Another first address: a membership may have gone with the old one.
+        let mut moved = lo.clone();
+        moved.addresses.insert(0, std::net::Ipv4Addr::new(127, 0, 0, 2).into());
+        let before = lanes.heard();
+        assert!(lanes.refresh(&[moved]).is_empty(), "it was heard, and is");
+        assert!(!Arc::ptr_eq(&before[0], &lanes.heard()[0]));
+    }
+
+    #[test]
+    fn what_the_kernel_drops_is_counted_also_after_the_lane_was_left() {
+        let (lanes, lo) = (Lanes::default(), lo());
+        lanes.refresh(&[lo.clone()]);
+        let (iface, lane, group) = (lo.index, 9, group(9));
+        assert!(join(&lanes, iface, lane, group));
+        let via = Via::Lane { iface, lane, v6: false };
+        let contents = [0; 60_000];
+        let transmit = Transmit { via, dst: group, src: None, len: contents.len(), segment: 1_000 };
+        while lanes.kernel_drops() == 0 {
+            lanes.send((iface, false), &transmit, &contents).unwrap();
+        }
+        let drops = lanes.kernel_drops();
+        lanes.act(&HostAction::LeaveLane { iface, lane, group });
+        assert_eq!(lanes.kernel_drops(), drops);
+    }
+}
