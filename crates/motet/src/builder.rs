@@ -244,6 +244,11 @@ impl Builder {
         config.advertise = self.advertise;
         config.group_v4 = plan.group_v4;
         config.group_v6 = plan.group_v6;
+        // Where discovery has a port of its own, lanes are there too.
+        let port = plan.group_v4.or(plan.group_v6).map_or(0, |group| group.port());
+        if port != 0 {
+            config.lane_port = port;
+        }
         if self.observer {
             config.roles |= roles::OBSERVER;
         }

@@ -95,6 +95,13 @@ impl Lanes {
         told
     }
 
+    /// How an interface is called; its number if it has gone.
+    pub(crate) fn interface_name(&self, iface: u32) -> String {
+        let table = self.read();
+        let named = table.interfaces.iter().find(|each| each.index == iface);
+        named.map_or_else(|| iface.to_string(), |each| each.name.clone())
+    }
+
     /// Those that are heard now.
     pub(crate) fn heard(&self) -> Vec<Arc<Lane>> {
         self.read().wanted.iter().filter_map(|wanted| wanted.heard.clone()).collect()
