@@ -213,6 +213,8 @@ pub(crate) const LANE_SOCKETS_MAX: usize = 128;
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     fn lo() -> Interface {
@@ -246,7 +248,7 @@ mod tests {
     #[test]
     fn a_lane_is_joined_once_heard_and_left() {
         let (lanes, lo) = (Lanes::default(), lo());
-        assert!(lanes.refresh(&[lo.clone()]).is_empty());
+        assert!(lanes.refresh(from_ref(&lo)).is_empty());
         let (iface, lane, group) = (lo.index, 7, group(7));
         assert!(join(&lanes, iface, lane, group) && join(&lanes, iface, lane, group));
         let heard = lanes.heard();
@@ -265,7 +267,7 @@ mod tests {
     #[test]
     fn what_cannot_be_joined_is_answered_with_no() {
         let (lanes, lo) = (Lanes::default(), lo());
-        lanes.refresh(&[lo.clone()]);
+        lanes.refresh(from_ref(&lo));
         assert!(!join(&lanes, 4_000_000, 1, group(1)), "no such interface");
         assert!(!join(&lanes, lo.index, 1, ([127, 0, 0, 1], 37_318).into()), "no group");
         let unknown = Transmit {
@@ -284,7 +286,7 @@ mod tests {
     #[test]
     fn lanes_beyond_the_bound_are_refused_until_others_are_left() {
         let (lanes, lo) = (Lanes::default(), lo());
-        lanes.refresh(&[lo.clone()]);
+        lanes.refresh(from_ref(&lo));
         // Groups on many ports: the bound counts sockets.
         let group = |n: usize| SocketAddr::new(group(3).ip(), 37_000 + n as u16);
         for n in 0..LANE_SOCKETS_MAX {
@@ -299,14 +301,14 @@ mod tests {
     #[test]
     fn a_lane_is_lost_with_its_interface_and_joined_again_when_it_is_back() {
         let (lanes, lo) = (Lanes::default(), lo());
-        lanes.refresh(&[lo.clone()]);
+        lanes.refresh(from_ref(&lo));
         assert!(join(&lanes, lo.index, 7, group(7)));
         let first = lanes.heard();
-        assert!(lanes.refresh(&[lo.clone()]).is_empty());
+        assert!(lanes.refresh(from_ref(&lo)).is_empty());
         assert!(Arc::ptr_eq(&first[0], &lanes.heard()[0]), "nothing has changed");
         assert_eq!(told(&lanes.refresh(&[])), [(7, false)]);
         assert!(lanes.heard().is_empty() && lanes.sender(lo.index, false).is_none());
-        assert_eq!(told(&lanes.refresh(&[lo.clone()])), [(7, true)]);
+        assert_eq!(told(&lanes.refresh(from_ref(&lo))), [(7, true)]);
         assert!(lanes.sender(lo.index, false).is_some());
 
         // Another first address: a membership may have gone with the old one.
@@ -320,7 +322,7 @@ mod tests {
     #[test]
     fn what_the_kernel_drops_is_counted_also_after_the_lane_was_left() {
         let (lanes, lo) = (Lanes::default(), lo());
-        lanes.refresh(&[lo.clone()]);
+        lanes.refresh(from_ref(&lo));
         let (iface, lane, group) = (lo.index, 9, group(9));
         assert!(join(&lanes, iface, lane, group));
         let via = Via::Lane { iface, lane, v6: false };
