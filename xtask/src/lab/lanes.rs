@@ -96,7 +96,7 @@ pub(super) fn cost(lab: &Lab, figures: &mut Figures) -> Outcome {
             for reader in &mut readers {
                 all_arrived(reader, count).map_err(at)?;
             }
-            let sent = writer.report()?.count("packets_sent")?;
+            let sent = writer.report()?.count("datagrams_sent")?;
             let ns = finished.number("cpu_ms") * 1e6 / count as f64;
             figures.value(&format!("{way}_{number}_cpu_ns"), ns);
             let per_message = (sent - before) as f64 / count as f64;
@@ -120,7 +120,7 @@ pub(super) fn cost(lab: &Lab, figures: &mut Figures) -> Outcome {
 /// Packets sent when it said that.
 fn packets(writer: &mut Process, words: &str) -> Result<u64, String> {
     writer.wait(words, LIMIT)?;
-    writer.report()?.count("packets_sent")
+    writer.report()?.count("datagrams_sent")
 }
 
 /// A million messages to eight readers, each of which loses 5 % of what arrives, independently.
@@ -145,7 +145,7 @@ pub(super) fn loss(lab: &Lab, figures: &mut Figures) -> Outcome {
     figures.count("messages", count);
     figures.value("messages_per_s", count as f64 / finished.number("seconds"));
     let sent = writer.report()?;
-    for name in ["packets_sent", "repairs_sent", "lane_packets_sent", "lane_repairs_sent"] {
+    for name in ["datagrams_sent", "repairs_sent", "lane_repairs_sent", "packets_lost"] {
         if let Ok(value) = sent.count(name) {
             figures.count(name, value);
         }
