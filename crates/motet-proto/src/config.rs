@@ -88,6 +88,8 @@ pub struct Config {
     /// Port of the lanes' groups, 239.192.138.0/26 and ff12::6d6f:7465:0 to 63. Default 37320; one
     /// realm has one.
     pub lane_port: u16,
+    /// Bytes per second from which on a publication of policy `Auto` is worth a lane. Default 20,000.
+    pub lane_rate: u64,
     /// Lanes that this endpoint sends to, and those it receives, at once. Default 256; 0: none, so
     /// that everything is unicast. 4,096 at most. About 20 KB each while busy.
     pub lanes_max: usize,
@@ -130,6 +132,7 @@ impl Config {
             group_v4: Some(GROUP_V4),
             group_v6: Some(GROUP_V6),
             lane_port: 37_320,
+            lane_rate: 20_000,
             lanes_max: 256,
             greet_loopback: true,
             sessions_max: 128,

@@ -49,12 +49,23 @@ pub struct Liar(Arc<Lies>);
 struct Lies {
     on: AtomicBool,
     told: AtomicU64,
+    script: Mutex<Option<Script>>,
 }
+
+/// Rewrites the plaintext of a packet in place.
+type Script = Box<dyn FnMut(&mut [u8]) + Send>;
 
 impl Liar {
     /// From now on it lies, or does not.
     pub fn set(&self, lies: bool) {
         self.0.on.store(lies, Ordering::Relaxed);
+    }
+
+    /// From now on each packet says what `script` makes of it.
+    pub fn script(&self, script: impl FnMut(&mut [u8]) + Send + 'static) {
+        if let Ok(mut place) = self.0.script.lock() {
+            *place = Some(Box::new(script));
+        }
     }
 
     /// Packets with changed content so far.
@@ -64,6 +75,11 @@ impl Liar {
 
     /// Every fourth packet says anything; in the others up to four bytes are wrong.
     fn spoil(&self, buf: &mut [u8]) {
+        if let Ok(mut script) = self.0.script.lock()
+            && let Some(script) = &mut *script
+        {
+            script(buf);
+        }
         if buf.is_empty() || !self.0.on.load(Ordering::Relaxed) {
             return;
         }

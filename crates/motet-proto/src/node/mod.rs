@@ -60,6 +60,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use lanes::Lanes;
 use local::{Publication, Subscription};
 use peer::Peer;
 use realm::{RealmKeys, Wall};
@@ -126,6 +127,7 @@ pub struct Node<C: Crypto> {
     awake: Time,
     /// A writer dropped a stream of ours since we last asked anew.
     evicted: bool,
+    lanes: Lanes<C::Aead>,
 }
 
 /// A datagram that is ready to leave.
@@ -210,6 +212,7 @@ impl<C: Crypto> Node<C> {
             leaving: false,
             awake: now,
             evicted: false,
+            lanes: Lanes::new(),
         })
     }
 

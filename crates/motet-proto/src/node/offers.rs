@@ -2,6 +2,7 @@
 
 use super::Node;
 use super::deliver::{free, stream_end};
+use super::lanes::{Leaves, Tie};
 use super::local::Subscription;
 use super::peer::{Incoming, OutState, Outgoing, STREAMS_MAX};
 use crate::crypto::Crypto;
@@ -70,6 +71,7 @@ impl<C: Crypto> Node<C> {
             offered: log.first(),
             behind: false,
             status_from: 0,
+            tie: Tie::NONE,
         });
         out.offered = log.first();
         if out.state != OutState::Suspended {
@@ -223,6 +225,7 @@ impl<C: Crypto> Node<C> {
         start: u64,
         window: u64,
     ) {
+        self.lane_release(now, at, stream, Leaves::Ended); // it chooses its place anew
         let Some(publication) = self.publications.get(&stream) else { return };
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let Some(out) = peer.outs.get_mut(&stream) else { return };
@@ -241,6 +244,7 @@ impl<C: Crypto> Node<C> {
         self.wake(at);
         if joined {
             self.tell_joined(stream, key);
+            self.watch_for_lanes(now, stream);
         }
         self.on_acked(now, stream);
     }

@@ -1,5 +1,6 @@
 //! One peer: its session, its control streams, the streams to and from it.
 
+use super::lanes::Tie;
 use crate::fragmentation::assembly::Assembly;
 use crate::ids::{EndpointKey, StreamId, SubId};
 use crate::time::Time;
@@ -45,6 +46,9 @@ pub(super) struct Peer<A> {
     pub(super) share: Share,
     /// What is to be asked for again; it leaves as packets take it.
     pub(super) naks: VecDeque<(StreamId, NakItem)>,
+    /// LANE_STATE and LANE_ACK frames for the next packet.
+    pub(super) lane_says: Vec<u8>,
+    pub(super) lane_acks: Vec<u8>,
     /// It stands in the node's list of those with something to send.
     pub(super) queued: bool,
     /// When the pacer lets the next packet go.
@@ -147,6 +151,8 @@ pub(super) struct Outgoing {
     pub(super) behind: bool,
     /// A STATUS in a packet below this was said before the reader chose its place.
     pub(super) status_from: u64,
+    /// Its lane, if any.
+    pub(super) tie: Tie,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -222,6 +222,8 @@ impl<C: Crypto> Node<C> {
             holders: 1,
             readers: Vec::new(),
             local: Vec::new(),
+            lanes: Vec::new(),
+            laned: Vec::new(),
             only,
             blocked: None,
             closing: None,
@@ -297,10 +299,16 @@ impl<C: Crypto> Node<C> {
                 self.peers.get(*at)?.as_ref()?.outs.get(&stream).map(|out| out.cursor.next())
             });
             let from = unsent.max().unwrap_or(seq);
+            let laned = publication.lanes.iter().filter_map(|tag| self.lanes.sent_by(*tag));
+            let from = laned.max().unwrap_or(0).max(from);
             publication.log.conflate(hash, from, seq);
         }
         publication.flushed = false;
-        for at in &publication.readers {
+        let all_laned = publication.laned.len() == publication.readers.len();
+        for at in publication.readers.iter().filter(|_| !all_laned) {
+            if publication.laned.binary_search(at).is_ok() {
+                continue; // one packet for all of these
+            }
             let Some(peer) = self.peers.get_mut(*at).and_then(Option::as_mut) else { continue };
             let Some(out) = peer.outs.get_mut(&stream) else { continue };
             if out.state != OutState::Active {
@@ -320,7 +328,12 @@ impl<C: Crypto> Node<C> {
                 self.ready.push_back(*at);
             }
         }
+        publication.lanes.iter().for_each(|tag| self.lanes.wake(*tag));
+        let watch = publication.readers.len() >= 3 && publication.lanes.is_empty();
         let (local, idle) = (!publication.local.is_empty(), publication.readers.is_empty());
+        if watch {
+            self.watch_for_lanes(now, stream);
+        }
         if local {
             self.deliver_local(now, stream);
         }
@@ -383,6 +396,7 @@ impl<C: Crypto> Node<C> {
 
     /// Ends a publication for all its readers.
     pub(super) fn free_publication(&mut self, now: Time, stream: StreamId) {
+        self.end_lanes_of(now, stream);
         let Some(publication) = self.publications.remove(&stream) else { return };
         self.by_topic.remove(&publication.topic.arc());
         for at in 0..self.peers.len() {

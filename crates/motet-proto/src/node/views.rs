@@ -316,6 +316,7 @@ impl<C: Crypto> Node<C> {
                 }
             }
         }
+        self.check_lanes()?;
         for publication in self.publications.values() {
             let (bytes, max) = (publication.log.bytes(), publication.qos.log_bytes as u64);
             if bytes > max && publication.log.next() - publication.log.first() > 1 {

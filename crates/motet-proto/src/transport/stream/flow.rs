@@ -30,6 +30,8 @@ pub(super) struct Flow {
     due: Option<Time>,
     dirty: bool,
     reopened: u32,
+    /// A lane brings the data: STATUS comes so far apart, that many readers do not drown the writer.
+    pace: Option<Duration>,
 }
 
 impl Flow {
@@ -46,7 +48,13 @@ impl Flow {
             due: None,
             dirty: false,
             reopened: 0,
+            pace: None,
         }
+    }
+
+    /// By lane: STATUS after this time, or when less than a quarter of the window is left (L-21).
+    pub(super) fn set_pace(&mut self, pace: Option<Duration>) {
+        self.pace = pace;
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
@@ -88,7 +96,7 @@ impl Flow {
     /// Something new would be said.
     pub(super) fn touch(&mut self, now: Time) {
         self.dirty = true;
-        let at = now + DELAY;
+        let at = now + self.pace.unwrap_or(DELAY);
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
@@ -103,7 +111,8 @@ impl Flow {
     pub(super) fn consume(&mut self, now: Time, cost: u64) {
         self.consumed += cost;
         self.fresh += cost;
-        if self.fresh > self.told / 4 { self.urge(now) } else { self.touch(now) }
+        let share = if self.pace.is_some() { self.told / 4 * 3 } else { self.told / 4 };
+        if self.fresh > share { self.urge(now) } else { self.touch(now) }
     }
 
     /// The subscriber's queue has `free` bytes; `off` bytes of the next message are here.

@@ -1,10 +1,5 @@
-//! Publications → multicast groups → streams.
+//! What brings a publication to a reader, and why not a lane: for reports.
 
-use super::Node;
-use super::local::Publication;
-use super::peer::{Outgoing, Peer};
-use crate::crypto::Crypto;
-use crate::host::HostAction;
 use crate::time::Time;
 use alloc::format;
 use alloc::string::String;
@@ -108,23 +103,5 @@ impl WhyUnicast {
             Self::NotHeard { until } => cooling("lane not heard", until),
             Self::Limit => "limit of lanes".into(),
         }
-    }
-}
-
-impl<C: Crypto> Node<C> {
-    /// The next thing that the node wants of its host. Pull until `None`, as transmits and events.
-    pub fn poll_host(&mut self) -> Option<HostAction> {
-        None
-    }
-
-    pub(super) fn on_lane_joined(&mut self, _now: Time, _iface: u32, _lane: u16, _ok: bool) {}
-
-    pub(super) fn carrier_of(
-        &self,
-        _publication: &Publication,
-        _peer: &Peer<C::Aead>,
-        _out: &Outgoing,
-    ) -> Carrier {
-        Carrier::Unicast { why: WhyUnicast::Policy }
     }
 }
