@@ -267,7 +267,11 @@ fn describe_reader(
             ReaderReport {
                 carrier: "unicast".to_owned(),
                 by: peer.map(|peer| peer.addr.to_string()).unwrap_or_default(),
-                why: why.text(now),
+                why: if core.sockets.plan.multicast() {
+                    why.text(now)
+                } else {
+                    "multicast is off".to_owned()
+                },
                 ..report
             }
         }

@@ -249,6 +249,9 @@ impl Builder {
         if port != 0 {
             config.lane_port = port;
         }
+        if !plan.multicast() {
+            config.lanes_max = 0;
+        }
         if self.observer {
             config.roles |= roles::OBSERVER;
         }

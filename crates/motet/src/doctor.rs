@@ -55,7 +55,7 @@ fn examine(hold: &Hold) -> Vec<DoctorFinding> {
                 let lanes = lanes(interface, &probed, families);
                 findings.extend(probed.into_iter().chain(lanes));
             }
-            if sockets.plan.group_v4.is_none() && sockets.plan.group_v6.is_none() {
+            if !sockets.plan.multicast() {
                 let what = "multicast is off: this host and named peers only, and no lanes";
                 findings.push(good("multicast", what.to_owned()));
             }

@@ -23,6 +23,13 @@ pub(crate) struct Plan {
     pub(crate) group_v6: Option<SocketAddr>,
 }
 
+impl Plan {
+    /// Whether there is a group of either family.
+    pub(crate) fn multicast(&self) -> bool {
+        self.group_v4.is_some() || self.group_v6.is_some()
+    }
+}
+
 /// The sockets, shared by whoever sends.
 pub(crate) struct Sockets {
     pub(crate) unicast: Arc<UnicastSocket>,
