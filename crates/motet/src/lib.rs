@@ -46,6 +46,7 @@ mod builder;
 mod doctor;
 mod driver;
 mod endpoint;
+mod entry;
 mod error;
 mod event;
 mod impair;
@@ -53,8 +54,10 @@ mod message;
 mod publisher;
 mod realm;
 pub mod report;
+mod round_trip;
 mod state;
 mod subscriber;
+mod tags;
 
 pub use ask::{Answer, What};
 pub use builder::{Builder, Scope};
