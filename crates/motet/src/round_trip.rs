@@ -75,10 +75,10 @@ pub(crate) async fn measure(core: &Core, to: EndpointId) -> RoundTripReport {
     }
 }
 
-/// The first eight bytes of an id: what fits into a question.
+/// The first seven bytes of an id: what fits into a question, whose numbers have 62 bits.
 pub(crate) fn prefix(id: EndpointId) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = id.0;
-    u64::from_be_bytes([a, b, c, d, e, f, g, h])
+    let [a, b, c, d, e, f, g, ..] = id.0;
+    u64::from_be_bytes([0, a, b, c, d, e, f, g])
 }
 
 fn named(core: &Core, wanted: u64) -> Option<EndpointId> {

@@ -265,7 +265,8 @@ impl Discovery {
             source: None,
             addresses: &member.addresses,
             port: member.port,
-            host_id: None,
+            // Of our host is what is told by our host with an address of loopback.
+            host_id: self.members.get(from).map(|entry| entry.host_id),
             iface: 0,
         });
         self.hint(now, key, addrs);
@@ -501,7 +502,8 @@ impl Discovery {
         let told = move |entry: &&MemberEntry| {
             entry.state == MemberState::Live && entry.counts() && entry.key.id != to
         };
-        self.members.iter().filter(told).map(MemberEntry::record)
+        let host = self.members.get(to).map(|entry| entry.host_id).filter(|id| *id != [0; 16]);
+        self.members.iter().filter(told).map(move |entry| entry.record(host == Some(entry.host_id)))
     }
 
     /// N: live members and ourselves; observers are not counted (D-17).
