@@ -79,6 +79,9 @@ pub struct Config {
     pub liveness: Liveness,
     /// Peers to try by address, for ever (1 s → 60 s).
     pub seeds: Vec<SocketAddr>,
+    /// Where members were in an earlier run: tried at the start, best first. Default none; 64 are
+    /// tried. Each costs five small datagrams if nobody is there any more.
+    pub remembered: Vec<SocketAddr>,
     /// Addresses to advertise instead of those of the interfaces.
     pub advertise: Vec<core::net::IpAddr>,
     /// Discovery group, IPv4. `None`: no multicast.
@@ -128,6 +131,7 @@ impl Config {
             port: 37_321,
             liveness: Liveness::NORMAL,
             seeds: Vec::new(),
+            remembered: Vec::new(),
             advertise: Vec::new(),
             group_v4: Some(GROUP_V4),
             group_v6: Some(GROUP_V6),

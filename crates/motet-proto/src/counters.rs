@@ -65,6 +65,8 @@ counters! {
     dials,
     /// Dials that ended without an answer.
     dials_failed,
+    /// Contacts not tried for want of room: 256 are.
+    seeds_ignored,
     /// Packets declared lost by congestion control.
     packets_lost,
     /// Messages sent for the first time (once per reader).

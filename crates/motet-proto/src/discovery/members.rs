@@ -89,11 +89,16 @@ impl MemberEntry {
         !Roles(self.roles).has(roles::OBSERVER)
     }
 
-    /// The member record by which others are told of it.
-    pub fn record(&self) -> Member {
+    /// The member record by which others are told of it: its loopback addresses only on its own
+    /// host (D-14).
+    pub fn record(&self, same_host: bool) -> Member {
         let mut addresses = self.addresses.clone();
+        addresses.retain(|ip| same_host || !ip.is_loopback());
         let worked = self.addr.ip();
-        if !worked.is_loopback() && self.addr.port() == self.port && !addresses.contains(&worked) {
+        if (same_host || !worked.is_loopback())
+            && self.addr.port() == self.port
+            && !addresses.contains(&worked)
+        {
             addresses.insert(0, worked);
             addresses.truncate(super::addresses::ADDRESSES_MAX);
         }

@@ -10,6 +10,7 @@ use crate::time::Time;
 use crate::transport::liveness::State;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 impl<C: Crypto> Node<C> {
     /// A peer's session died of silence: its streams wait for its return (T-5).
@@ -117,5 +118,12 @@ impl<C: Crypto> Node<C> {
         peer.session.ping = true;
         self.finish_input(now, at);
         true
+    }
+
+    /// How many round trips to this peer were measured, and the last one.
+    pub fn round_trip(&self, of: EndpointId) -> Option<(u64, Duration)> {
+        let at = *self.by_id.get(&of)?;
+        let rtt = &self.peers.get(at)?.as_ref()?.session.rtt;
+        Some((rtt.samples(), rtt.latest()))
     }
 }

@@ -620,8 +620,21 @@ impl<C: Crypto> Node<C> {
 
     /// Tries an address for ever: a peer that multicast does not reach.
     pub fn add_seed(&mut self, now: Time, addr: SocketAddr) {
-        self.discovery.add_seed(now, addr);
+        self.add_contact(now, &[addr]);
+    }
+
+    /// Tries for ever to reach somebody at one of these addresses, at most eight: a host whose port
+    /// is not known.
+    pub fn add_contact(&mut self, now: Time, addrs: &[SocketAddr]) {
+        if !self.discovery.add_seed(now, addrs) {
+            self.counters.seeds_ignored += 1;
+        }
         self.run_discovery(now);
+    }
+
+    /// Ends what [`add_contact`](Self::add_contact) began with the same addresses. Sessions stay.
+    pub fn remove_contact(&mut self, addrs: &[SocketAddr]) {
+        self.discovery.remove_seed(addrs);
     }
 
     /// Says goodbye to everybody. What is not acknowledged by now is lost.

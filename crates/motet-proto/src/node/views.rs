@@ -161,6 +161,11 @@ impl<C: Crypto> Node<C> {
         self.pool.used()
     }
 
+    /// Our addresses, as we tell others of them.
+    pub fn advertised(&self) -> Vec<core::net::IpAddr> {
+        self.discovery.beacon(0, 0).addresses
+    }
+
     /// Peers with a session.
     pub fn peers(&self) -> Vec<PeerView> {
         let view = |peer: &super::peer::Peer<C::Aead>| PeerView {
