@@ -80,6 +80,7 @@ mod outbox;
 mod quiet;
 mod replay;
 mod seeds;
+pub mod swim;
 #[cfg(test)]
 mod tests;
 
