@@ -30,6 +30,7 @@ mod health;
 mod table;
 
 use crate::Time;
+pub use crate::config::SwimSettings;
 use crate::ids::{EndpointId, EndpointKey};
 use crate::rng::Rng;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -72,20 +73,6 @@ const RENEW_EVERY: Duration = Duration::from_secs(10);
 const RENEW_WINDOW: Duration = Duration::from_secs(60);
 /// Then we stay away for so long.
 const RENEW_STOP: Duration = Duration::from_secs(600);
-
-/// How membership is run.
-#[derive(Clone, Copy, Debug)]
-pub struct SwimSettings {
-    /// Waits grow with our own ill health (M-7). Default true; false is for measuring what it is
-    /// worth.
-    pub health: bool,
-}
-
-impl Default for SwimSettings {
-    fn default() -> Self {
-        Self { health: true }
-    }
-}
 
 /// What membership wants done or told.
 #[derive(Clone, PartialEq, Eq, Debug)]
