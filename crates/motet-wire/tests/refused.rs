@@ -299,8 +299,8 @@ fn a_lane_offer_names_at_most_128_streams() {
             streams,
         };
         let mut out = Vec::new();
-        control::Control::LaneOffer(offer).encode(&mut out);
-        control::Control::decode(&out).map(|_| ())
+        Control::LaneOffer(offer).encode(&mut out);
+        Control::decode(&out).map(|_| ())
     };
     assert_eq!(offer(128), Ok(()));
     assert_eq!(offer(129), Err(Malformed::Count));
