@@ -110,7 +110,12 @@ impl<'a> Cell<'a> {
     ) -> Result<Sample, Failure> {
         // A limit repairs nothing: what has not come at once does not come.
         let quiet = if self.row.protection == Protection::Limit { 200 } else { 1000 };
-        let more = [("size", size as u64), ("topics", topics as u64), ("quiet_ms", quiet)];
+        let more = [
+            ("size", size as u64),
+            ("topics", topics as u64),
+            ("readers", count as u64),
+            ("quiet_ms", quiet),
+        ];
         let mut publisher = self.start(Role::Publish, 0, &more)?;
         publisher.ready(LIMIT)?;
         let mut readers = (0..count)

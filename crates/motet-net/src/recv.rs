@@ -1,11 +1,11 @@
 //! Received datagrams and the buffers they land in.
 
 use std::collections::VecDeque;
-use std::io::IoSliceMut;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use bytes::BytesMut;
-use quinn_udp::{BATCH_SIZE, RecvMeta};
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 
 use crate::sys;
 use crate::unicast::{Ecn, unmapped_socket};
@@ -169,6 +169,26 @@ impl Default for RecvBatch {
     fn default() -> Self {
         Self::new(Self::COUNT_MAX, Self::BUFFER)
     }
+}
+
+/// One system call on `socket`, into at most [`RecvBatch::COUNT_MAX`] buffers and at most as many as
+/// there are `metas`: how many were filled.
+pub(crate) fn receive(
+    state: &UdpSocketState,
+    socket: &UdpSocket,
+    buffers: &mut [IoSliceMut<'_>],
+    metas: &mut [Meta],
+) -> io::Result<usize> {
+    let count = buffers.len().min(metas.len()).min(BATCH_SIZE);
+    if count == 0 {
+        return Ok(0);
+    }
+    let mut received = [RecvMeta::default(); BATCH_SIZE];
+    let filled = state.recv(socket.into(), &mut buffers[..count], &mut received[..count])?;
+    for (meta, received) in metas.iter_mut().zip(&received[..filled]) {
+        *meta = Meta::from(received);
+    }
+    Ok(filled)
 }
 
 /// Buffers at first.

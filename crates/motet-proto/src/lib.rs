@@ -15,6 +15,7 @@ pub mod counters;
 pub mod crypto;
 pub mod discovery;
 pub mod events;
+pub mod explain;
 pub mod fragmentation;
 pub mod host;
 pub mod ids;
@@ -27,10 +28,12 @@ pub mod time;
 pub mod topics;
 pub mod transport;
 
-pub use config::{Config, ConfigError, Congestion, Liveness, PubQos, Realm, SlowPolicy, SubQos};
+pub use config::{
+    Config, ConfigError, Congestion, LanePolicy, Liveness, PubQos, Realm, SlowPolicy, SubQos,
+};
 pub use counters::Counters;
 pub use events::{Delivery, Event};
-pub use host::{Deadline, HostEvent, InterfaceInfo, RecvMeta, Transmit, TxBatch, Via};
+pub use host::{Deadline, HostAction, HostEvent, InterfaceInfo, RecvMeta, Transmit, TxBatch, Via};
 pub use ids::{EndpointId, EndpointKey, PubId, QueryId, QueryKey, SubId};
 pub use node::Node;
 pub use received::Received;

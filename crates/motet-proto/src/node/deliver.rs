@@ -1,6 +1,7 @@
 //! Streams → subscriptions.
 
 use super::Node;
+use super::failures::StreamNote;
 use super::local::Subscription;
 use super::peer::Incoming;
 use crate::config::QueuePolicy;
@@ -90,7 +91,7 @@ impl<C: Crypto> Node<C> {
                 return;
             }
             if !has_room(&self.subscriptions, incoming) {
-                incoming.stalled = true;
+                (incoming.stalled, incoming.stalled_at) = (true, now);
                 for id in &incoming.subs {
                     if let Some(sub) = self.subscriptions.get_mut(id) {
                         sub.stalled = true;
@@ -288,6 +289,10 @@ impl<C: Crypto> Node<C> {
         let topic = incoming.topic.arc();
         incoming.subs.retain(|id| !lagging.contains(id));
         let empty = incoming.subs.is_empty();
+        if empty {
+            let note = StreamNote::of_limit("lag", 0);
+            self.failures.stream(now, writer.id, &topic, note);
+        }
         for subscription in lagging.iter().copied() {
             let state = WriterState::TooSlow;
             let topic = topic.clone();

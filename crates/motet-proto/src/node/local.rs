@@ -24,6 +24,10 @@ pub(super) struct Publication {
     pub(super) holders: u32,
     /// Peers with a stream of it, active or not.
     pub(super) readers: Vec<usize>,
+    /// Its lanes, by tag.
+    pub(super) lanes: Vec<u64>,
+    /// Those of `readers` that lanes bring the messages to, ascending.
+    pub(super) laned: Vec<usize>,
     /// Subscriptions of this endpoint that read it.
     pub(super) local: Vec<LocalReader>,
     /// Only this endpoint may read it.

@@ -23,7 +23,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
-use motet_wire::control::{Control as Record, MAX_ANSWER};
+use motet_wire::control::{Control as Record, MAX_ANSWER, MAX_ARGUMENT};
 use motet_wire::envelope;
 use motet_wire::frame::Frame;
 
@@ -146,7 +146,7 @@ impl core::error::Error for SubscribeError {}
 /// Why [`Node::query`] refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum QueryError {
-    /// No session with that endpoint stands.
+    /// No session with that endpoint stands, and nobody of that id is known.
     NotConnected,
     /// Too many questions are open.
     Limit,
@@ -225,6 +225,8 @@ impl<C: Crypto> Node<C> {
             holders: 1,
             readers: Vec::new(),
             local: Vec::new(),
+            lanes: Vec::new(),
+            laned: Vec::new(),
             only,
             blocked: None,
             closing: None,
@@ -238,6 +240,7 @@ impl<C: Crypto> Node<C> {
             self.match_up(now, at, stream);
             self.rearm(at);
         }
+        self.want_readers(now, stream);
         Ok(id)
     }
 
@@ -306,10 +309,16 @@ impl<C: Crypto> Node<C> {
                 self.peers.get(*at)?.as_ref()?.outs.get(&stream).map(|out| out.cursor.next())
             });
             let from = unsent.max().unwrap_or(seq);
+            let laned = publication.lanes.iter().filter_map(|tag| self.lanes.sent_by(*tag));
+            let from = laned.max().unwrap_or(0).max(from);
             publication.log.conflate(hash, from, seq);
         }
         publication.flushed = false;
-        for at in &publication.readers {
+        let all_laned = publication.laned.len() == publication.readers.len();
+        for at in publication.readers.iter().filter(|_| !all_laned) {
+            if publication.laned.binary_search(at).is_ok() {
+                continue; // one packet for all of these
+            }
             let Some(peer) = self.peers.get_mut(*at).and_then(Option::as_mut) else { continue };
             let Some(out) = peer.outs.get_mut(&stream) else { continue };
             // What is ready is looked at again when it is sent.
@@ -330,7 +339,12 @@ impl<C: Crypto> Node<C> {
                 self.ready.push_back(*at);
             }
         }
+        publication.lanes.iter().for_each(|tag| self.lanes.wake(*tag));
+        let watch = publication.readers.len() >= 3 && publication.lanes.is_empty();
         let (local, idle) = (!publication.local.is_empty(), publication.readers.is_empty());
+        if watch {
+            self.watch_for_lanes(now, stream);
+        }
         if local {
             self.deliver_local(now, stream);
         }
@@ -391,6 +405,7 @@ impl<C: Crypto> Node<C> {
     /// Ends a publication for all its readers.
     pub(super) fn free_publication(&mut self, now: Time, stream: StreamId) {
         self.seal_packed();
+        self.end_lanes_of(now, stream);
         let Some(publication) = self.publications.remove(&stream) else { return };
         self.by_topic.remove(&publication.topic.arc());
         for at in 0..self.peers.len() {
@@ -514,6 +529,7 @@ impl<C: Crypto> Node<C> {
                 self.rearm(at);
             }
         }
+        self.crowd.set_interest(self.interest.version());
         self.discovery.on_interest_changed(now);
         self.run_discovery(now);
     }
@@ -560,14 +576,41 @@ impl<C: Crypto> Node<C> {
         what: u8,
         cursor: u64,
     ) -> Result<QueryId, QueryError> {
+        if !self.by_id.contains_key(&to) {
+            return self.ask_later(now, to, what, cursor).ok_or(QueryError::NotConnected);
+        }
         let id = self.next_query;
         let (at, peer) = self.peer_by_id(to).ok_or(QueryError::NotConnected)?;
         if peer.asked.len() >= 64 {
             return Err(QueryError::Limit);
         }
+        peer.used = now;
         peer.asked.push(id);
         self.next_query += 1;
         self.say(now, at, &Record::Query { id, what, cursor });
+        self.rearm(at);
+        Ok(QueryId(id))
+    }
+
+    /// As [`query`](Self::query), with an argument of at most 4,096 bytes.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query); `Limit` also for a longer argument.
+    pub fn ask(
+        &mut self,
+        now: Time,
+        to: EndpointId,
+        (what, cursor): (u8, u64),
+        argument: &[u8],
+    ) -> Result<QueryId, QueryError> {
+        let id = self.next_query;
+        let (at, peer) = self.peer_by_id(to).ok_or(QueryError::NotConnected)?;
+        if peer.asked.len() >= 64 || argument.len() > MAX_ARGUMENT {
+            return Err(QueryError::Limit);
+        }
+        peer.asked.push(id);
+        self.next_query += 1;
+        self.say(now, at, &Record::Ask { id, what, cursor, argument });
         self.rearm(at);
         Ok(QueryId(id))
     }
@@ -583,8 +626,21 @@ impl<C: Crypto> Node<C> {
 
     /// Tries an address for ever: a peer that multicast does not reach.
     pub fn add_seed(&mut self, now: Time, addr: SocketAddr) {
-        self.discovery.add_seed(now, addr);
+        self.add_contact(now, &[addr]);
+    }
+
+    /// Tries for ever to reach somebody at one of these addresses, at most eight: a host whose port
+    /// is not known.
+    pub fn add_contact(&mut self, now: Time, addrs: &[SocketAddr]) {
+        if !self.discovery.add_seed(now, addrs) {
+            self.counters.seeds_ignored += 1;
+        }
         self.run_discovery(now);
+    }
+
+    /// Ends what [`add_contact`](Self::add_contact) began with the same addresses. Sessions stay.
+    pub fn remove_contact(&mut self, addrs: &[SocketAddr]) {
+        self.discovery.remove_seed(addrs);
     }
 
     /// Says goodbye to everybody. What is not acknowledged by now is lost.
@@ -598,6 +654,8 @@ impl<C: Crypto> Node<C> {
         for at in 0..self.peers.len() {
             self.close_peer(now, at, super::receive::close::LEAVING, DownReason::Closed);
         }
+        self.crowd.leave(now);
+        self.run_crowd(now);
         self.discovery.close(now);
         self.run_discovery(now);
     }

@@ -92,6 +92,20 @@ impl<'a> LaneHbItems<'a> {
     }
 }
 
+/// Appends the body of a LANE_HB with at most [`MAX_LANE_HB`] streams, its type byte included.
+pub fn put_lane_hb(out: &mut Vec<u8>, readers_log2: u8, grtt_us: u64, items: &[LaneHbItem]) {
+    let items = items.get(..items.len().min(MAX_LANE_HB)).unwrap_or_default();
+    out.push(super::ty::LANE_HB);
+    for v in [u64::from(readers_log2.min(63)), grtt_us, items.len() as u64] {
+        crate::codec::put_vi(out, v);
+    }
+    for LaneHbItem { stream, first_avail, next_seq } in items {
+        for v in [u64::from(*stream), *first_avail, *next_seq] {
+            crate::codec::put_vi(out, v);
+        }
+    }
+}
+
 fn item(r: &mut Reader<'_>) -> Result<LaneHbItem, Malformed> {
     Ok(LaneHbItem { stream: r.get_vi_u32()?, first_avail: r.get_vi()?, next_seq: r.get_vi()? })
 }

@@ -17,6 +17,7 @@
 //! **Not here.** When a packet may leave (session), which stream is next (node).
 
 mod filling;
+mod laned;
 
 use super::log::{Entry, Log};
 use super::repairs::{Repair, Repairs};
@@ -155,6 +156,8 @@ pub struct Cursor {
     persist_wait: Duration,
     /// An answer to a NAK for what was never sent.
     owed: Option<Time>,
+    /// New messages from here on come to the reader by a lane; `u64::MAX`: none do.
+    limit: u64,
 }
 
 impl Cursor {
@@ -181,6 +184,7 @@ impl Cursor {
             persist: None,
             persist_wait: PERSIST_MIN,
             owed: None,
+            limit: u64::MAX,
         };
         cursor.restart(log, start_seq, window);
         cursor
@@ -198,6 +202,7 @@ impl Cursor {
         self.repairs = Repairs::default();
         (self.beat, self.persist, self.owed) = (None, None, None);
         self.persist_wait = PERSIST_MIN;
+        self.limit = u64::MAX;
     }
 
     /// The first number not sent whole.
@@ -216,7 +221,8 @@ impl Cursor {
     #[inline]
     pub fn has_work(&self, log: &Log) -> bool {
         !self.repairs.is_empty()
-            || (self.next < log.next() && (self.gone(log, self.next).is_some() || self.open(log)))
+            || (self.next < log.next().min(self.limit)
+                && (self.gone(log, self.next).is_some() || self.open(log)))
     }
 
     /// Data waits and the window is closed.
@@ -228,7 +234,8 @@ impl Cursor {
     /// Bytes that wait to be sent for the first time, within the window.
     #[inline]
     pub fn unsent(&self, log: &Log) -> u64 {
-        log.pos(log.next()).min(self.edge()).saturating_sub(log.pos(self.next) + self.off)
+        let end = log.pos(log.next().min(self.limit)).min(self.edge());
+        end.saturating_sub(log.pos(self.next) + self.off)
     }
 
     /// Bytes sent and not acknowledged.
@@ -313,7 +320,7 @@ impl Cursor {
             self.repairs.acked(next_seq, next_off);
             self.refused.remove(0, next_seq);
             self.told.remove(0, next_seq);
-            self.beat_wait = beat_base(rtt);
+            self.beat_wait = self.first_beat(rtt);
             self.beat = self.pending().then(|| now + self.beat_wait);
             self.beat_cap = now + BEAT_MAX;
         }
@@ -410,6 +417,12 @@ impl Cursor {
         self.counts.heartbeats += 1;
         let next_seq = self.next + u64::from(self.off > 0);
         Some(Beat { first_avail: log.first(), next_seq, blocked })
+    }
+
+    /// The wait of the first heartbeat. A lane has its own: only where that does not help either
+    /// is a reader asked by its session (L-31).
+    fn first_beat(&self, rtt: &RttView) -> Duration {
+        if self.is_carried() { BEAT_MAX } else { beat_base(rtt) }
     }
 
     /// Something sent is not acknowledged.
@@ -520,7 +533,7 @@ impl Cursor {
         if self.beat.is_none() {
             self.beat_cap = now + BEAT_MAX;
         }
-        self.beat_wait = beat_base(rtt);
+        self.beat_wait = self.first_beat(rtt);
         self.beat = Some((now + self.beat_wait).min(self.beat_cap));
     }
 }

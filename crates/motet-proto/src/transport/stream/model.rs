@@ -310,7 +310,7 @@ impl World {
 
     fn deliver(&mut self, bytes: &[u8]) {
         self.pkt += 1;
-        let at = Arrival { now: self.now, pkt: self.pkt, repair: false };
+        let at = Arrival::by_session(self.now, self.pkt, false);
         for frame in Frames::new(bytes) {
             match frame.unwrap() {
                 Frame::Msg { seq, t_us, repair, body, .. } => {

@@ -89,12 +89,12 @@ impl Cursor {
     }
 
     pub(super) fn new_piece(&mut self, log: &Log, space: Space) -> Option<Piece> {
-        let seq = self.next;
-        if seq >= log.next() {
+        let (seq, end) = (self.next, log.next().min(self.limit));
+        if seq >= end {
             return None;
         }
         if let Some(reason) = self.gone(log, seq) {
-            let piece = self.gap(log, seq, log.next(), reason, space.room)?;
+            let piece = self.gap(log, seq, end, reason, space.room)?;
             if let Piece::Gap { count, .. } = piece {
                 self.move_to(seq + count, 0);
             }
@@ -102,7 +102,7 @@ impl Cursor {
         }
         let entry = log.get(seq).filter(|_| self.open(log))?;
         if self.off == 0 {
-            let count = self.run(log, seq, log.next(), space.room, true);
+            let count = self.run(log, seq, end, space.room, true);
             if count > 0 {
                 self.counts.messages_sent += count;
                 self.move_to(seq + count, 0);
