@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bulk;
+pub mod fanout;
 pub mod flight;
 pub mod host;
 pub mod links;

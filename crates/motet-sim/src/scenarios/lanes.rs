@@ -3,7 +3,7 @@
 use super::secs;
 use crate::flight::{Verdict, lose};
 use crate::links::LinkModel;
-use crate::net::{Ep, Net, Pub, Sub, ms};
+use crate::net::{Ep, Net, Pub, Sub, config, ms};
 use crate::null::{Ledger, NullCrypto};
 use motet_proto::crypto::{Aead, Cipher, Crypto};
 use motet_proto::node::{Carrier, WhyUnicast};
@@ -11,6 +11,7 @@ use motet_proto::{Delivery, Event, LanePolicy, PubQos, SlowPolicy, SubQos, Via};
 use motet_wire::control::{Control, LaneOffer};
 use motet_wire::frame::{Frame, Frames, GapReason, LaneHbItem, NakBuilder, put_lane_hb};
 use motet_wire::packet::MdataHeader;
+use motet_wire::record::roles;
 use std::sync::{Arc, Mutex};
 
 /// A writer and readers of one topic on one network.
@@ -51,6 +52,34 @@ impl Group {
         let all = readers.len();
         let met = net.run_until(|net| joined(net, writer) >= all, secs(30));
         assert!(met, "they do not meet");
+        net.run_for(ms(500));
+        Self { net, writer, topic, readers, subs }
+    }
+
+    /// Very many readers that know only the writer.
+    pub fn star(seed: u64, readers: usize, link: LinkModel, qos: PubQos) -> Self {
+        let mut net = Net::seeded(seed).links(link);
+        net.check_every = 1_024;
+        let mut cfg = config("writer");
+        cfg.sessions_max = readers + 1;
+        (cfg.group_v4, cfg.group_v6) = (None, None);
+        let writer = net.endpoint_with(cfg);
+        let center = net.world.addr(writer.0);
+        let reader = |net: &mut Net, n: usize| {
+            let mut cfg = config(&format!("reader{n}"));
+            (cfg.group_v4, cfg.group_v6, cfg.greet_loopback) = (None, None, false);
+            (cfg.sessions_max, cfg.roles) = (1, roles::OBSERVER);
+            cfg.seeds = vec![center];
+            let ep = net.endpoint_with(cfg);
+            net.run_for(ms(2));
+            ep
+        };
+        let readers: Vec<Ep> = (0..readers).map(|n| reader(&mut net, n)).collect();
+        let subs: Vec<Sub> = readers.iter().map(|ep| net.subscribe(*ep, "data")).collect();
+        let topic = net.advertise_with(writer, "data", qos);
+        let all = readers.len();
+        let met = net.run_until(|net| joined(net, writer) >= all, secs(60));
+        assert!(met, "only {} of {all} have met the writer", joined(&mut net, writer));
         net.run_for(ms(500));
         Self { net, writer, topic, readers, subs }
     }
@@ -122,7 +151,8 @@ pub fn on_lane(net: &mut Net, writer: Ep) -> usize {
     carriers(net, writer).iter().filter(|it| matches!(it, Carrier::Lane { .. })).count()
 }
 
-fn why(carrier: &Carrier) -> Option<WhyUnicast> {
+/// Why it is not a lane.
+pub fn why(carrier: &Carrier) -> Option<WhyUnicast> {
     match carrier {
         Carrier::Unicast { why } => Some(*why),
         Carrier::Lane { .. } => None,
@@ -155,7 +185,10 @@ pub fn a_loss_that_all_share_is_repaired_once_for_all() {
 /// `readers` miss the same packets, `losses` times: NAKs per loss, mean and largest, and repairs by
 /// the lane.
 pub fn shared_loss(readers: usize, losses: usize) -> (f64, u64, u64) {
-    let mut group = Group::on_a_lane(5, readers, LinkModel::default(), SlowPolicy::Block);
+    let slow = SlowPolicy::Block;
+    let qos = PubQos { lane: LanePolicy::Always, slow, history: 0, ..PubQos::default() };
+    let mut group = Group::star(5, readers, LinkModel::default(), qos);
+    group.await_lane(readers, 20);
     let asked = |group: &mut Group| {
         let eps = group.readers.clone();
         eps.into_iter().map(|ep| group.net.counters(ep).naks_sent).sum::<u64>()
@@ -579,4 +612,28 @@ pub fn an_insider_that_asks_for_everything_harms_only_itself() {
     for ep in [0, 1, 2].map(|n| group.readers[n]) {
         assert!(group.net.counters(ep).duplicates <= 50, "{}", group.net.counters(ep).duplicates);
     }
+}
+
+/// Windows are those of the slowest: a lane does not run ahead of readers that do not read.
+pub fn a_lane_does_not_outrun_its_readers() {
+    let qos = PubQos { lane: LanePolicy::Always, slow: SlowPolicy::Block, ..PubQos::default() };
+    let mut group = Group::new(13, 2, LinkModel::default(), qos);
+    group.await_lane(2, 5);
+    for sub in group.subs.clone() {
+        group.net.hold(sub);
+    }
+    let mut sent = 0;
+    for _ in 0..3_000 {
+        sent += usize::from(group.net.try_publish(group.topic, &[3; 10_000]).is_ok());
+        group.net.run_for(ms(1));
+    }
+    for ep in group.readers.clone() {
+        let held = group.net.node(ep).map_or(0, |node| node.reassembling());
+        assert!(held <= 1 << 20, "{held} bytes wait behind a full queue");
+    }
+    for sub in group.subs.clone() {
+        group.net.release(sub);
+    }
+    group.net.run_for(secs(5));
+    assert_eq!(group.got(), [sent; 2]);
 }

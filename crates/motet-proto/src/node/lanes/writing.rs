@@ -426,7 +426,7 @@ impl<C: Crypto> Node<C> {
             (out.state == OutState::Active).then_some(next + u64::from(off > 0))
         };
         let next = publication.readers.iter().filter_map(of).max();
-        next.unwrap_or(publication.log.next()).min(publication.log.next())
+        next.unwrap_or_else(|| publication.log.next()).min(publication.log.next())
     }
 
     /// A reader leaves its lane: everything comes by its session again, from the first message that
