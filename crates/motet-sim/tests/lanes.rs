@@ -16,7 +16,7 @@ fn always() -> PubQos {
     PubQos { lane: LanePolicy::Always, slow, history: 0, ..PubQos::default() }
 }
 
-#[test] // PE-4, L-2
+#[test] // PE-4, L-2, L-21
 fn pe_4_a_lane_costs_its_writer_the_same_for_2_and_for_32_readers() {
     let few = fanout::cost(2, true);
     let many = fanout::cost(32, true);
@@ -250,7 +250,7 @@ fn best_effort_goes_by_a_lane_and_is_not_repaired() {
     group.net.demand();
 }
 
-#[test]
+#[test] // L-25
 fn expired_messages_are_told_to_each_reader_by_its_session() {
     let qos = PubQos { lifespan: Some(ms(200)), ..always() };
     let mut group = Group::new(13, 3, LinkModel::default(), qos);

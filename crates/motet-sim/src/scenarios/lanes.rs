@@ -79,7 +79,7 @@ impl Group {
         let topic = net.advertise_with(writer, "data", qos);
         let all = readers.len();
         let met = net.run_until(|net| joined(net, writer) >= all, secs(60));
-        assert!(met, "only {} of {all} have met the writer", joined(&mut net, writer));
+        assert!(met, "only {} of {all} have met the writer", joined(&net, writer));
         net.run_for(ms(500));
         Self { net, writer, topic, readers, subs }
     }
@@ -135,7 +135,7 @@ impl Group {
     }
 }
 
-fn joined(net: &mut Net, writer: Ep) -> usize {
+fn joined(net: &Net, writer: Ep) -> usize {
     net.events(writer).filter(|event| matches!(event, Event::ReaderJoined { .. })).count()
 }
 
@@ -184,6 +184,7 @@ pub fn a_loss_that_all_share_is_repaired_once_for_all() {
 
 /// `readers` miss the same packets, `losses` times: NAKs per loss, mean and largest, and repairs by
 /// the lane.
+// L-40, L-41, L-43
 pub fn shared_loss(readers: usize, losses: usize) -> (f64, u64, u64) {
     let slow = SlowPolicy::Block;
     let qos = PubQos { lane: LanePolicy::Always, slow, history: 0, ..PubQos::default() };
@@ -222,6 +223,7 @@ pub fn shared_loss(readers: usize, losses: usize) -> (f64, u64, u64) {
 }
 
 /// PE-6: what one reader alone misses comes by its session; the others hear nothing of it.
+// L-43
 pub fn a_loss_of_one_reader_is_repaired_for_it_alone() {
     let mut group = Group::on_a_lane(2, 6, LinkModel::default(), SlowPolicy::Block);
     let one = group.readers[2].0;
@@ -245,6 +247,7 @@ pub fn a_loss_of_one_reader_is_repaired_for_it_alone() {
 
 /// P33: a switch without a querier forgets the group after 260 s; nothing is lost, and within a
 /// second everything comes by sessions.
+// L-14, L-32
 pub fn multicast_that_dies_silently_is_noticed_within_a_second() {
     let mut group = Group::on_a_lane(3, 4, LinkModel::default(), SlowPolicy::Block);
     let joined = group.net.world.now;
@@ -273,6 +276,7 @@ pub fn multicast_that_dies_silently_is_noticed_within_a_second() {
 }
 
 /// The last messages before a lane dies are known to nobody but the writer: it speaks last.
+// L-13, L-30, L-31
 pub fn the_last_messages_survive_the_death_of_their_lane() {
     let mut group = Group::on_a_lane(4, 3, LinkModel::default(), SlowPolicy::Block);
     group.publish(20, 300, 5);
@@ -287,6 +291,7 @@ pub fn the_last_messages_survive_the_death_of_their_lane() {
 }
 
 /// A path that swallows large packets is not taken for a lane that works.
+// L-11, L-14
 pub fn a_path_that_takes_no_large_packets_keeps_its_session() {
     let qos = PubQos { lane: LanePolicy::Always, slow: SlowPolicy::Block, ..PubQos::default() };
     let narrow = |net: &mut Net, writer: Ep, readers: &[Ep]| {
@@ -319,6 +324,7 @@ pub fn who_cannot_join_keeps_its_session() {
 
 /// P13, PE-4: of eight readers one takes a hundredth and one nothing; the others keep their rate,
 /// and what the slow one does not get is counted.
+// L-15, L-22
 pub fn slow_readers_leave_the_lane_and_the_others_keep_their_rate() {
     let alone = rate_with(6, 0);
     let with_slow = rate_with(6, 2);
@@ -416,6 +422,7 @@ pub fn a_late_joiner_does_not_drag_the_group() {
 }
 
 /// Everything that reaches a lane's socket and is not what it should be.
+// L-1, L-3, L-7, L-8
 pub fn bad_lane_packets_change_nothing_but_counters() {
     let mut group = Group::on_a_lane(10, 3, LinkModel::default(), SlowPolicy::Block);
     let (victim, writer) = (group.readers[0], group.writer);
@@ -474,6 +481,7 @@ fn lane_via(net: &mut Net, writer: Ep) -> Via {
 
 /// P47: a member of a lane knows its key and can write what it likes. It can put words into the
 /// writer's mouth, but not stop it.
+// L-25, L-50, L-51, L-52, L-53
 pub fn a_malicious_member_wedges_nobody() {
     let key: Arc<Mutex<Option<LaneOffer>>> = Arc::default();
     let book = Arc::clone(&key);
@@ -580,6 +588,7 @@ pub fn a_malicious_member_wedges_nobody() {
 }
 
 /// A NAK for what was never sent is put right, and one that floods costs the others nothing.
+// L-26
 pub fn an_insider_that_asks_for_everything_harms_only_itself() {
     let mut group = Group::on_a_lane(12, 4, LinkModel::default(), SlowPolicy::Block);
     let insider = group.readers[3];
@@ -615,6 +624,7 @@ pub fn an_insider_that_asks_for_everything_harms_only_itself() {
 }
 
 /// Windows are those of the slowest: a lane does not run ahead of readers that do not read.
+// L-20
 pub fn a_lane_does_not_outrun_its_readers() {
     let qos = PubQos { lane: LanePolicy::Always, slow: SlowPolicy::Block, ..PubQos::default() };
     let mut group = Group::new(13, 2, LinkModel::default(), qos);

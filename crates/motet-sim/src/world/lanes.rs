@@ -47,7 +47,7 @@ impl World {
     }
 
     /// What arrives at a starved endpoint, and its timers, come later by chance.
-    pub(super) fn when_run(&mut self, slot: usize, at: Time) -> Time {
+    pub(super) fn when_run(&self, slot: usize, at: Time) -> Time {
         let starved = self.slots[slot].starved;
         if starved.is_zero() || at == Time::NEVER {
             return at;

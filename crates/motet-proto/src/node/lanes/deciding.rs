@@ -1,7 +1,7 @@
 //! Readers, rates and losses → lanes begin, end, lose readers. Looked at once a second.
 
 use super::super::peer::OutState;
-use super::writing::Leaves;
+use super::leaving::Leaves;
 use super::{Node, Place, WhyUnicast};
 use crate::config::LanePolicy;
 use crate::crypto::Crypto;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `deciding` | readers, rates and losses → lanes begin, end, lose readers |
 //! | `writing` | logs → packets of lanes; STATUS and NAK of their readers → cursors |
+//! | `leaving` | who holds up others, goes or is gone → back to sessions |
 //! | `reading` | offers → groups; packets of lanes → the readers of streams |
 //! | `carrier` | what brings a publication to a reader, for reports |
 //!
@@ -12,6 +13,7 @@
 
 mod carrier;
 mod deciding;
+mod leaving;
 mod reading;
 mod writing;
 
@@ -32,8 +34,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+pub(super) use leaving::Leaves;
 use motet_wire::frame::Frame;
-pub(super) use writing::Leaves;
 
 /// Bytes of lane frames that wait for a peer; what does not fit is said again later.
 const SAYS_MAX: usize = 600;
