@@ -23,6 +23,13 @@ pub const NAMES: &[&str] = &[
     "dead_reader_blocks_publisher",
     "control_not_resent",
     "name_clash_by_third_party",
+    "lane_no_backoff",
+    "lane_fallback_skips",
+    "lane_ready_unproved",
+    "lane_ignores_slowest_window",
+    "lane_repairs_alone_only",
+    "lane_waits_for_laggards",
+    "lane_replay_unchecked",
 ];
 
 #[cfg(feature = "planted")]

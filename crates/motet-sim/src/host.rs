@@ -32,6 +32,8 @@ pub struct Iface {
     pub mtu: u32,
     /// It is Wi-Fi: multicast goes at a basic rate, without repair by the radio.
     pub wifi: bool,
+    /// Multicast can leave and come by it.
+    pub multicast: bool,
 }
 
 impl Host {
@@ -59,7 +61,7 @@ impl Host {
             addresses: vec![(IpAddr::V4(iface.addr), 16)],
             mtu: iface.mtu,
             loopback: false,
-            multicast: (true, false),
+            multicast: (iface.multicast, false),
             class: if iface.wifi { 2 } else { 1 },
         };
         let others = self.ifaces.iter().map(eth);

@@ -5,6 +5,7 @@ mod large;
 
 use clap::{Parser, Subcommand};
 use motet_sim::bulk::{self, Bulk};
+use motet_sim::fanout;
 use motet_sim::flock::FlockSpec;
 use motet_sim::swarm::{self, Outcome};
 use std::ops::Range;
@@ -75,6 +76,18 @@ enum Command {
         /// Seed of the network
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Readers, each with losses of its own
+        #[arg(long, default_value_t = 1)]
+        readers: usize,
+        /// By a lane
+        #[arg(long)]
+        lane: bool,
+    },
+    /// Datagrams that a writer sends per message of 1 KiB, by sessions and by a lane
+    Lanes {
+        /// How many readers
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 8, 32, 128])]
+        readers: Vec<usize>,
     },
     /// Lets very many endpoints watch each other, and counts the living who are declared dead
     Members {
@@ -124,10 +137,32 @@ fn main() -> ExitCode {
     let args = Args::parse();
     match args.command {
         Some(Command::Planted { name, max_seeds }) => planted(&name, max_seeds),
-        Some(Command::Bulk { messages, size, log_bytes, loss, reorder, dup, corrupt, seed }) => {
+        Some(Command::Bulk {
+            messages,
+            size,
+            log_bytes,
+            loss,
+            reorder,
+            dup,
+            corrupt,
+            seed,
+            readers,
+            lane,
+        }) => {
             let [loss, reorder, duplicate, corrupt] =
                 [loss, reorder, dup, corrupt].map(|percent| percent / 100.0);
-            bulk_run(Bulk { messages, size, log_bytes, loss, reorder, duplicate, corrupt, seed })
+            bulk_run(Bulk {
+                messages,
+                size,
+                log_bytes,
+                loss,
+                reorder,
+                duplicate,
+                corrupt,
+                seed,
+                readers,
+                lane,
+            })
         }
         Some(Command::Members { nodes, hours, loss, starved, no_health, seed }) => {
             let [loss, starved] = [loss, starved].map(|percent| percent / 100.0);
@@ -138,6 +173,7 @@ fn main() -> ExitCode {
             let loss = loss / 100.0;
             large::crash(FlockSpec { nodes, loss, starved: 0.0, health: true, seed }, crashes)
         }
+        Some(Command::Lanes { readers }) => lanes(&readers),
         None => seeds(&args),
     }
 }
@@ -295,16 +331,43 @@ fn found(name: &str, seed: Option<u64>, tried: u64, why: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// What fan-out costs, as a table.
+fn lanes(readers: &[usize]) -> ExitCode {
+    println!("datagrams and bytes per message of 1 KiB, 10,000 a second");
+    println!("           by sessions                       by a lane");
+    println!(
+        "readers      sent  bytes sent  received        sent  of these by it  bytes sent  received"
+    );
+    for n in readers {
+        let [unicast, lane] = [false, true].map(|lane| fanout::cost(*n, lane));
+        println!(
+            "{n:7}  {:8.2}  {:10.0}  {:8.2}    {:8.2}  {:14.3}  {:10.0}  {:8.2}",
+            unicast.sent,
+            unicast.bytes,
+            unicast.received,
+            lane.sent,
+            lane.laned,
+            lane.bytes,
+            lane.received,
+        );
+    }
+    ExitCode::SUCCESS
+}
+
 fn bulk_run(bulk: Bulk) -> ExitCode {
     let wall = wall();
     let report = bulk::run(bulk);
-    let lost = report.published - report.delivered.min(report.published);
+    let wanted = report.published * bulk.readers.max(1) as u64;
+    let lost = wanted - report.delivered.min(wanted);
     println!(
-        "published {}, delivered {} in order, {lost} not delivered, {} reported missing\n\
+        "published {}, readers {}, on a lane {}, delivered {} in order, {lost} not delivered, {} reported missing\n\
          log of {} B (policy block), full {} times\n\
          {} datagrams of which {} lost, {} bytes, {} repairs, {} NAKs\n\
+         {} datagrams and {} repairs by the lane\n\
          {:.1} s of virtual time, {:.1} s",
         report.published,
+        bulk.readers.max(1),
+        report.laned,
         report.delivered,
         report.missed,
         bulk.log_bytes,
@@ -314,12 +377,17 @@ fn bulk_run(bulk: Bulk) -> ExitCode {
         report.bytes,
         report.repairs,
         report.naks,
+        report.lane_packets,
+        report.lane_repairs,
         report.time.0 as f64 / 1e9,
         wall().as_secs_f64(),
     );
     for violation in &report.violations {
         eprintln!("{violation}");
     }
-    let whole = report.delivered == bulk.messages && lost == 0 && report.missed == 0;
+    let whole = report.published == bulk.messages
+        && report.delivered == wanted
+        && lost == 0
+        && report.missed == 0;
     if whole && report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

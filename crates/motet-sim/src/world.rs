@@ -175,6 +175,7 @@ impl World {
             segment: *segment,
             mtu: 1_500,
             wifi: false,
+            multicast: true,
         };
         let ifaces: Vec<_> = segments.iter().enumerate().map(iface).collect();
         self.owners.extend(ifaces.iter().map(|iface| (IpAddr::V4(iface.addr), host)));

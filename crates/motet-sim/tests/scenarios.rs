@@ -88,5 +88,6 @@ tell! {
         bad_lane_packets_change_nothing_but_counters
         a_malicious_member_wedges_nobody
         an_insider_that_asks_for_everything_harms_only_itself
+        a_lane_does_not_outrun_its_readers
     }
 }

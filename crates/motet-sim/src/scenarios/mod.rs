@@ -85,6 +85,7 @@ stories! {
     lanes::bad_lane_packets_change_nothing_but_counters,
     lanes::a_malicious_member_wedges_nobody,
     lanes::an_insider_that_asks_for_everything_harms_only_itself,
+    lanes::a_lane_does_not_outrun_its_readers,
 }
 
 /// A writer and a reader that know each other.
