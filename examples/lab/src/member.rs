@@ -190,6 +190,8 @@ impl Member {
                 let seconds = begun.elapsed().as_secs_f64();
                 let cpu = cpu_ms() - cpu;
                 say(&format!("finished messages={seq} seconds={seconds:.6} cpu_ms={cpu:.3}"));
+                // Its readers are to be seen until the end.
+                std::future::pending::<()>().await;
             }
         }
     }

@@ -128,16 +128,15 @@ pub(super) fn loss(lab: &Lab, figures: &mut Figures) -> Outcome {
     let a = lab.net.host("a", 1, 1_500)?;
     let hosts = hosts(lab, false)?;
     let count: u64 = if lab.quick { 20_000 } else { 1_000_000 };
+    for host in &hosts {
+        host.lose(0.05)?;
+    }
     let mut readers = readers(lab, &hosts, "lab/loss", &format!("--expect {count}"))?;
     let writing = format!(
         "--publish lab/loss --count {count} --size 64 --lane always --readers {READERS} \
          --on-lane {READERS}"
     );
     let mut writer = lab.member(&a, "writer", &writing)?;
-    writer.wait("begun", LIMIT)?;
-    for host in &hosts {
-        host.lose(0.05)?;
-    }
     let finished = writer.wait("finished", LONG)?;
     for reader in &mut readers {
         all_arrived(reader, count)?;
