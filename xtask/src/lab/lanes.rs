@@ -188,6 +188,8 @@ pub(super) fn laggards(lab: &Lab, figures: &mut Figures) -> Outcome {
     figures.value("ratio_percent", 100.0 * burdened / calm);
     figures.value("stopped_ms", ms(stopped, Instant::now()));
     figures.count("slow_at_messages_per_s", RATE / 100);
+    // The writer is done when the last one is.
+    slow.tell("hurry")?;
     let sent = settle(&mut writer, &mut well_readers[1..])?;
     figures.count("messages", sent);
     for (who, reader) in [("slow", &mut slow), ("stopped", &mut well_readers[0])] {
