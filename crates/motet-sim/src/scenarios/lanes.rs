@@ -28,13 +28,25 @@ pub struct Group {
 }
 
 impl Group {
-    /// They know each other, and no lane has begun. `seed` is all chance.
+    /// They know each other. `seed` is all chance.
     pub fn new(seed: u64, readers: usize, link: LinkModel, qos: PubQos) -> Self {
+        Self::prepared(seed, readers, link, qos, |_, _, _| {})
+    }
+
+    /// As [`new`](Self::new); `prepare` is told writer and readers before anything is published.
+    pub fn prepared(
+        seed: u64,
+        readers: usize,
+        link: LinkModel,
+        qos: PubQos,
+        prepare: impl FnOnce(&mut Net, Ep, &[Ep]),
+    ) -> Self {
         let mut net = Net::seeded(seed).links(link);
         let writer = net.endpoint("writer");
         let names = (0..readers).map(|n| net.endpoint(&format!("reader{n}")));
         let readers: Vec<Ep> = names.collect();
         let subs: Vec<Sub> = readers.iter().map(|ep| net.subscribe(*ep, "data")).collect();
+        prepare(&mut net, writer, &readers);
         let topic = net.advertise_with(writer, "data", qos);
         let all = readers.len();
         let met = net.run_until(|net| joined(net, writer) >= all, secs(30));
@@ -213,9 +225,9 @@ pub fn multicast_that_dies_silently_is_noticed_within_a_second() {
     assert_eq!(group.on_lane(), 4);
     let mut gap = std::time::Duration::ZERO;
     while group.net.world.now < joined + secs(270) {
-        group.publish(1, 400, 1);
-        sent += 1;
         let (before, now) = (group.net.oracle.delivered, group.net.world.now);
+        group.net.publish(group.topic, [9; 400]);
+        sent += 1;
         let all = |net: &mut Net| net.oracle.delivered >= before + 4;
         assert!(group.net.run_until(all, secs(3)), "a message is stuck");
         gap = gap.max(group.net.world.now.since(now));
@@ -244,9 +256,10 @@ pub fn the_last_messages_survive_the_death_of_their_lane() {
 /// A path that swallows large packets is not taken for a lane that works.
 pub fn a_path_that_takes_no_large_packets_keeps_its_session() {
     let qos = PubQos { lane: LanePolicy::Always, slow: SlowPolicy::Block, ..PubQos::default() };
-    let mut group = Group::new(6, 3, LinkModel::default(), qos);
-    let (writer, narrow) = (group.writer.0, group.readers[1].0);
-    group.net.world.link_mut(writer, narrow).mtu = 1_400;
+    let narrow = |net: &mut Net, writer: Ep, readers: &[Ep]| {
+        net.world.link_mut(writer.0, readers[1].0).mtu = 1_400;
+    };
+    let mut group = Group::prepared(6, 3, LinkModel::default(), qos, narrow);
     group.await_lane(2, 5);
     group.publish(100, 5_000, 1);
     group.net.run_for(secs(5));
@@ -260,9 +273,8 @@ pub fn a_path_that_takes_no_large_packets_keeps_its_session() {
 /// A host that may hold no more memberships says so, and is served as before.
 pub fn who_cannot_join_keeps_its_session() {
     let qos = PubQos { lane: LanePolicy::Always, slow: SlowPolicy::Block, ..PubQos::default() };
-    let mut group = Group::new(7, 3, LinkModel::default(), qos);
-    let denied = group.readers[0];
-    group.net.slot(denied).lanes_denied = true;
+    let deny = |net: &mut Net, _: Ep, readers: &[Ep]| net.slot(readers[0]).lanes_denied = true;
+    let mut group = Group::prepared(7, 3, LinkModel::default(), qos, deny);
     group.await_lane(2, 5);
     group.publish(100, 500, 1);
     group.net.run_for(secs(2));
@@ -358,11 +370,13 @@ pub fn a_late_joiner_does_not_drag_the_group() {
         group.got()[0] - before
     };
     rate(&mut group, 2);
-    let alone = rate(&mut group, 5);
+    // What 5 MB/s carry of 1,000 bytes with their headers.
+    let full = 5 * 5_000_000 / 1_110;
+    assert!(rate(&mut group, 5) * 100 >= full * 95);
     let late = group.net.endpoint("late");
     let sub = group.net.subscribe(late, "data");
     let beside = rate(&mut group, 5);
-    assert!(beside * 10 >= alone * 9, "{beside} messages beside a late joiner, {alone} before");
+    assert!(beside * 100 >= full * 95, "{beside} messages beside a late joiner, not {full}");
     group.net.run_for(secs(5));
     assert!(!group.net.deliveries(sub).is_empty());
     group.net.demand();
@@ -431,33 +445,28 @@ pub fn a_malicious_member_wedges_nobody() {
     let key: Arc<Mutex<Option<LaneOffer>>> = Arc::default();
     let book = Arc::clone(&key);
     let qos = PubQos { lane: LanePolicy::Always, slow: SlowPolicy::Block, ..PubQos::default() };
-    let mut group = Group::new(11, 3, LinkModel::default(), qos);
-    (group.net.strict, group.net.malformed) = (false, true);
-    group.net.rule(move |flight| {
-        for frame in flight.frames() {
-            if let Frame::Msg { stream: 0, body, .. } = frame
-                && let Ok(Control::LaneOffer(offer)) = Control::decode(body)
-                && let Ok(mut book) = book.lock()
-            {
-                *book = Some(offer);
+    let overhear = move |net: &mut Net, _: Ep, _: &[Ep]| {
+        net.rule(move |flight| {
+            for frame in flight.frames() {
+                if let Frame::Msg { stream: 0, body, .. } = frame
+                    && let Ok(Control::LaneOffer(offer)) = Control::decode(body)
+                    && let Ok(mut book) = book.lock()
+                {
+                    *book = Some(offer);
+                }
             }
-        }
-        Verdict::Pass
-    });
+            Verdict::Pass
+        });
+    };
+    let mut group = Group::prepared(11, 3, LinkModel::default(), qos, overhear);
+    (group.net.strict, group.net.malformed) = (false, true);
     // Beside the lane a topic by sessions only.
     let quiet = PubQos { lane: LanePolicy::Never, slow: SlowPolicy::Block, ..PubQos::default() };
     let other = group.net.advertise_with(group.writer, "other", quiet);
     let heard = group.net.subscribe(group.readers[0], "other");
-    // The sub of `data` is the first; an offer goes out within a second.
-    let waited = group.net.world.now;
-    group.net.run_until(|net| on_lane(net, Ep(0)) >= 3, secs(5));
-    assert!(group.on_lane() >= 3, "no lane after {:?}", group.net.world.now.since(waited));
+    group.await_lane(3, 5);
     group.publish(20, 200, 1);
-    let offer = key.lock().ok().and_then(|key| key.clone());
-    let Some(offer) = offer else {
-        // The lane stood before the rule did: begin another one.
-        panic!("no offer was overheard");
-    };
+    let offer = key.lock().ok().and_then(|key| key.clone()).expect("an offer was overheard");
     let crypto = NullCrypto::new([66; 32], &Ledger::default());
     let cipher = Cipher::of_suite(offer.suite).expect("a known suite");
     let aead = crypto.aead(cipher, &offer.key.0);
@@ -551,11 +560,11 @@ pub fn an_insider_that_asks_for_everything_harms_only_itself() {
         n += 1;
         let Some((stream, next)) = status.filter(|_| !n.is_multiple_of(8)) else { return };
         let mut out = Vec::new();
-        for (from, count) in [(next.saturating_sub(40).max(1), 40), (next + 1_000, 1_000)] {
-            let mut nak = NakBuilder::new();
-            nak.push_range(from, count);
-            nak.encode(stream, false, &mut out);
-        }
+        let all = (next.saturating_sub(40).max(1), 40);
+        let (from, count) = if n.is_multiple_of(3) { (next + 1_000, 1_000) } else { all };
+        let mut nak = NakBuilder::new();
+        nak.push_range(from, count);
+        nak.encode(stream, false, &mut out);
         if out.len() <= buf.len() {
             buf.fill(0);
             buf[..out.len()].copy_from_slice(&out);

@@ -80,6 +80,8 @@ pub(super) struct Tie {
     pub(super) tag: Option<u64>,
     /// The latter.
     pub(super) ready: bool,
+    /// It has been on a lane: who writes there may have misled it.
+    pub(super) was: bool,
     why: WhyUnicast,
     /// Not offered again before this.
     until: Time,
@@ -91,6 +93,7 @@ impl Tie {
     pub(super) const NONE: Self = Self {
         tag: None,
         ready: false,
+        was: false,
         why: WhyUnicast::TooFewReaders,
         until: Time::ZERO,
         wait: Duration::ZERO,
@@ -134,9 +137,9 @@ impl<A: Aead> Lanes<A> {
         self.queue.is_empty()
     }
 
-    /// The first message that a lane has not sent.
-    pub(super) fn sent_by(&self, tag: u64) -> Option<u64> {
-        self.writers.get(&tag).map(|writer| writer.cursor.next())
+    /// The first message that a lane has not sent whole, and how much of it was.
+    pub(super) fn position(&self, tag: u64) -> Option<(u64, u64)> {
+        self.writers.get(&tag).map(|writer| writer.cursor.position())
     }
 
     /// Puts a lane on the list of those with something to send.

@@ -387,7 +387,7 @@ impl<C: Crypto> Node<C> {
             writer.cursor.jump(start);
         }
         writer.meter.limit(credit);
-        out.tie.ready = true;
+        (out.tie.ready, out.tie.was) = (true, true);
         out.cursor.yield_from(start + u64::from(part));
         if let Err(place) = publication.laned.binary_search(&at) {
             publication.laned.insert(place, at);
@@ -521,7 +521,7 @@ impl<C: Crypto> Node<C> {
                 && let Some(out) = peer.outs.get_mut(&stream)
             {
                 out.cursor.follow(now, next, off);
-                out.tie = Tie::NONE;
+                out.tie = Tie { was: out.tie.was, ..Tie::NONE };
                 out.cursor.take_back();
             }
             self.lanes.wake(tag);
