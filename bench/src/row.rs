@@ -99,6 +99,11 @@ impl Row {
         self.does.contains(&group)
     }
 
+    /// Its publisher publishes; that of `memcpy` only keeps time.
+    pub(crate) fn publishes(&self) -> bool {
+        self.variant != "memcpy"
+    }
+
     /// The row of a name.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
         ROWS.iter().find(|row| row.name == name)
