@@ -23,6 +23,11 @@ pub const NAMES: &[&str] = &[
     "dead_reader_blocks_publisher",
     "control_not_resent",
     "name_clash_by_third_party",
+    "suspicion_not_refuted",
+    "dead_list_unbounded",
+    "old_incarnation_revives",
+    "health_not_scaled",
+    "anti_entropy_pulls_nothing",
 ];
 
 #[cfg(feature = "planted")]

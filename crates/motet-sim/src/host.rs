@@ -94,6 +94,8 @@ pub struct Slot {
     pub wake: Time,
     /// Timeouts in a row at one moment.
     pub spins: u32,
+    /// That moment.
+    pub fired: Time,
     buffered: usize,
     overflowed: u64,
 }
@@ -116,6 +118,7 @@ impl Slot {
             buffer_max: 4 << 20,
             wake: Time::NEVER,
             spins: 0,
+            fired: Time::ZERO,
             buffered: 0,
             overflowed: 0,
         }

@@ -75,4 +75,13 @@ tell! {
         a_message_that_comes_again_is_delivered_once
         a_packet_older_than_the_replay_window_is_not_taken
     }
+    crowd {
+        who_is_suspected_wrongly_says_so_and_lives
+        the_starved_declare_nobody_dead
+        churn_leaves_a_bounded_list_of_the_dead
+        an_earlier_life_does_not_come_back
+        what_one_says_of_itself_reaches_all
+        a_session_is_made_when_it_is_needed_and_closed_when_it_is_not
+        after_a_split_of_30_s_both_sides_know_all_again
+    }
 }

@@ -3,6 +3,7 @@
 //! They live here and not in the tests alone so that `motet-sim planted` can tell them too.
 
 pub mod bounds;
+pub mod crowd;
 pub mod flow;
 pub mod identity;
 pub mod meeting;
@@ -72,6 +73,13 @@ stories! {
     bounds::a_gap_leaves_what_has_arrived,
     bounds::a_message_that_comes_again_is_delivered_once,
     bounds::a_packet_older_than_the_replay_window_is_not_taken,
+    crowd::who_is_suspected_wrongly_says_so_and_lives,
+    crowd::the_starved_declare_nobody_dead,
+    crowd::churn_leaves_a_bounded_list_of_the_dead,
+    crowd::an_earlier_life_does_not_come_back,
+    crowd::what_one_says_of_itself_reaches_all,
+    crowd::a_session_is_made_when_it_is_needed_and_closed_when_it_is_not,
+    crowd::after_a_split_of_30_s_both_sides_know_all_again,
 }
 
 /// A writer and a reader that know each other.
