@@ -103,9 +103,48 @@ enum Command {
         /// Endpoints that are starved of CPU, in percent
         #[arg(long, default_value_t = 0.0)]
         starved: f64,
+        /// Datagrams that a starved endpoint takes before it stands still for up to 5 s
+        #[arg(long, default_value_t = 10)]
+        slice: usize,
         /// Waits do not grow with an endpoint's own ill health
         #[arg(long)]
         no_health: bool,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Cuts the network in two for a while and measures when both sides know all again
+    Split {
+        /// Endpoints
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
+        /// How long, in seconds
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// Datagrams lost, in percent
+        #[arg(long, default_value_t = 0.0)]
+        loss: f64,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Starts whole endpoints all at once, then one more that reads what one of them publishes
+    Coldstart {
+        /// Endpoints
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
+        /// Datagrams lost, in percent
+        #[arg(long, default_value_t = 0.0)]
+        loss: f64,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// What it costs that very many endpoints know of each other
+    Discovery {
+        /// Endpoints
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
         /// All chance
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -164,16 +203,28 @@ fn main() -> ExitCode {
                 lane,
             })
         }
-        Some(Command::Members { nodes, hours, loss, starved, no_health, seed }) => {
+        Some(Command::Members { nodes, hours, loss, starved, slice, no_health, seed }) => {
             let [loss, starved] = [loss, starved].map(|percent| percent / 100.0);
-            let spec = FlockSpec { nodes, loss, starved, health: !no_health, seed };
+            let spec = FlockSpec { nodes, loss, starved, slice, health: !no_health, seed };
             large::members(spec, hours)
         }
         Some(Command::Crash { nodes, crashes, loss, seed }) => {
             let loss = loss / 100.0;
-            large::crash(FlockSpec { nodes, loss, starved: 0.0, health: true, seed }, crashes)
+            large::crash(
+                FlockSpec { nodes, loss, starved: 0.0, slice: 0, health: true, seed },
+                crashes,
+            )
         }
         Some(Command::Lanes { readers }) => lanes(&readers),
+        Some(Command::Split { nodes, seconds, loss, seed }) => {
+            let loss = loss / 100.0;
+            let spec = FlockSpec { nodes, loss, starved: 0.0, slice: 0, health: true, seed };
+            large::split(spec, seconds)
+        }
+        Some(Command::Coldstart { nodes, loss, seed }) => {
+            large::coldstart(nodes, loss / 100.0, seed)
+        }
+        Some(Command::Discovery { nodes, seed }) => large::discovery(nodes, seed),
         None => seeds(&args),
     }
 }

@@ -525,6 +525,9 @@ impl Discovery {
     /// Membership counts so many living members, ourselves not.
     pub fn set_crowd(&mut self, alive: usize) {
         self.crowd = alive;
+        if !self.is_eager() {
+            self.hints.forget_waiting();
+        }
     }
 
     /// Few enough that everybody has a session with everybody (M-12).
