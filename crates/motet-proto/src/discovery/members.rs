@@ -95,7 +95,10 @@ impl MemberEntry {
         let mut addresses = self.addresses.clone();
         addresses.retain(|ip| same_host || !ip.is_loopback());
         let worked = self.addr.ip();
-        if (same_host || !worked.is_loopback()) && self.addr.port() == self.port && !addresses.contains(&worked) {
+        if (same_host || !worked.is_loopback())
+            && self.addr.port() == self.port
+            && !addresses.contains(&worked)
+        {
             addresses.insert(0, worked);
             addresses.truncate(super::addresses::ADDRESSES_MAX);
         }

@@ -80,6 +80,7 @@ impl<C: Crypto> Node<C> {
         self.by_index.insert(index, at);
         self.discovery.on_session_up(now, key, &params.name, addr, params.roles, params.host_id);
         self.greet(now, at);
+        self.tell_observers(now, key.id);
         self.run_discovery(now);
         Some(at)
     }
