@@ -218,6 +218,9 @@ fn tell(event: &Event, log: Log) {
         Event::Refused { topic, reader, limit } => {
             format!("warning: {topic}: reader {} takes messages of up to {limit} bytes", reader.id)
         }
+        Event::Offender { key, what } => {
+            format!("warning: endpoint {} breaks a limit: {what}; see: motet endpoint info", key.id)
+        }
         Event::ContactFailed { contact, reason } => format!("warning: {contact}: {reason}"),
         Event::PeerUp { key, name } => format!("info: {name} ({}) is here", key.id),
         Event::PeerDown { name, reason, silent, .. } => {

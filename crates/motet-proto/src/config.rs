@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
+use motet_wire::record::entropy::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};
 
 /// An isolated deployment and its key.
 #[derive(Clone)]
@@ -58,6 +59,20 @@ pub enum Congestion {
     Model,
 }
 
+/// How membership is run.
+#[derive(Clone, Copy, Debug)]
+pub struct SwimSettings {
+    /// Waits grow with our own ill health (M-7). Default true; false is for measuring what it is
+    /// worth.
+    pub health: bool,
+}
+
+impl Default for SwimSettings {
+    fn default() -> Self {
+        Self { health: true }
+    }
+}
+
 /// What a node may spend. Start from a preset, change a field; [`Node::new`](crate::Node::new)
 /// checks the whole.
 #[derive(Clone, Debug)]
@@ -88,9 +103,20 @@ pub struct Config {
     pub group_v4: Option<SocketAddr>,
     /// Discovery group, IPv6 link-local.
     pub group_v6: Option<SocketAddr>,
+    /// Port of the lanes' groups, 239.192.138.0/26 and ff12::6d6f:7465:0 to 63. Default 37320; one
+    /// realm has one.
+    pub lane_port: u16,
+    /// Bytes per second from which on a publication of policy `Auto` is worth a lane. Default 20,000.
+    pub lane_rate: u64,
+    /// Lanes that this endpoint sends to, and those it receives, at once. Default 256; 0: none, so
+    /// that everything is unicast. 4,096 at most. About 20 KB each while busy.
+    pub lanes_max: usize,
     /// Also greet 127.0.0.1 and ::1, ports 37321..=37336, at start. Default true.
     pub greet_loopback: bool,
-    /// Sessions held at once. Default 128; 16,384 at most. About 8 KB each.
+    /// Up to this many members, everybody has a session with everybody; beyond, sessions are opened
+    /// when they are needed and closed after 60 s without use. Default 128; 16,384 at most.
+    pub sessions_eager: usize,
+    /// Sessions held at once. Default 1,024; 16,384 at most. About 8 KB each.
     pub sessions_max: usize,
     /// Largest message in bytes, sent and received. Default 64 MiB, 1 GiB at most.
     pub max_message: u64,
@@ -109,6 +135,11 @@ pub struct Config {
     pub mtu_max: u16,
     /// Path-MTU discovery is on. Default true.
     pub mtu_discovery: bool,
+    /// What its owner says of this endpoint: at most 16 keys (1–32 bytes) and values (≤ 64 bytes),
+    /// 512 bytes in all.
+    pub tags: Vec<(String, String)>,
+    /// How membership is run.
+    pub membership: SwimSettings,
 }
 
 impl Config {
@@ -127,8 +158,12 @@ impl Config {
             advertise: Vec::new(),
             group_v4: Some(GROUP_V4),
             group_v6: Some(GROUP_V6),
+            lane_port: 37_320,
+            lane_rate: 20_000,
+            lanes_max: 256,
             greet_loopback: true,
-            sessions_max: 128,
+            sessions_eager: 128,
+            sessions_max: 1_024,
             max_message: 64 << 20,
             reassembly_bytes: 256 << 20,
             session_credit: (2 << 20, 1024),
@@ -137,6 +172,8 @@ impl Config {
             mtu_base: 1_200,
             mtu_max: 65_000,
             mtu_discovery: true,
+            tags: Vec::new(),
+            membership: SwimSettings::default(),
         }
     }
 
@@ -151,7 +188,16 @@ impl Config {
         rule(self.liveness.rate >= Duration::from_millis(50), "liveness.rate", "at least 50 ms")?;
         rule(self.liveness.multiplier >= 2, "liveness.multiplier", "at least 2")?;
         rule((1..=16_384).contains(&self.sessions_max), "sessions_max", "1 to 16,384")?;
+        rule((1..=16_384).contains(&self.sessions_eager), "sessions_eager", "1 to 16,384")?;
+        let tag = |(key, value): &(String, String)| {
+            (1..=MAX_TAG_KEY).contains(&key.len()) && value.len() <= MAX_TAG_VALUE
+        };
+        let bytes: usize = self.tags.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let tags = self.tags.len() <= MAX_TAGS && self.tags.iter().all(tag) && bytes <= 512;
+        rule(tags, "tags", "at most 16, keys of 1 to 32 and values of up to 64 bytes, 512 in all")?;
         rule((1..=1 << 30).contains(&self.max_message), "max_message", "1 byte to 1 GiB")?;
+        rule(self.lane_port > 0, "lane_port", "at least 1")?;
+        rule(self.lanes_max <= 4_096, "lanes_max", "at most 4,096")?;
         rule((512..=1_472).contains(&self.mtu_base), "mtu_base", "512 to 1,472")?;
         rule(self.mtu_max >= self.mtu_base, "mtu_max", "at least mtu_base")
     }
@@ -200,6 +246,19 @@ pub enum SlowPolicy {
     Disconnect(Duration),
 }
 
+/// Whether a publication may leave as multicast, once for all its readers on a network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LanePolicy {
+    /// With three readers and more on one network and at least 20 kB/s, where that is cheaper.
+    /// Default.
+    #[default]
+    Auto,
+    /// Each reader gets its own packets.
+    Never,
+    /// From the first reader on, at any rate.
+    Always,
+}
+
 /// How a publication behaves. Two publishers of one topic in one endpoint share it; settings that
 /// differ are refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -222,6 +281,8 @@ pub struct PubQos {
     pub type_tag: String,
     /// Readers in this same endpoint get the messages too. Default true.
     pub local: bool,
+    /// Multicast. Default [`LanePolicy::Auto`].
+    pub lane: LanePolicy,
 }
 
 impl Default for PubQos {
@@ -236,6 +297,7 @@ impl Default for PubQos {
             conflate: false,
             type_tag: String::new(),
             local: true,
+            lane: LanePolicy::Auto,
         }
     }
 }

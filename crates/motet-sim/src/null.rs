@@ -49,12 +49,51 @@ pub struct Liar(Arc<Lies>);
 struct Lies {
     on: AtomicBool,
     told: AtomicU64,
+    script: Mutex<Option<Script>>,
 }
+
+/// Rewrites the plaintext of a packet in place.
+type Script = Box<dyn FnMut(&mut [u8]) + Send>;
 
 impl Liar {
     /// From now on it lies, or does not.
     pub fn set(&self, lies: bool) {
         self.0.on.store(lies, Ordering::Relaxed);
+    }
+
+    /// From now on each session packet says what `script` makes of it; those that it leaves alone
+    /// go as they are.
+    pub fn script(&self, script: impl FnMut(&mut [u8]) + Send + 'static) {
+        *self.0.script.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(script));
+    }
+
+    /// From now on its session packets say what `words` returns for their room, and padding.
+    /// Packets for which it returns nothing, or too much, go as they are.
+    pub fn say(&self, mut words: impl FnMut(usize) -> Vec<u8> + Send + 'static) {
+        let lies = Arc::downgrade(&self.0);
+        self.script(move |buf| {
+            let said = words(buf.len());
+            if let Some((front, rest)) = buf.split_at_mut_checked(said.len())
+                && !said.is_empty()
+            {
+                front.copy_from_slice(&said);
+                rest.fill(0); // PADDING
+                if let Some(lies) = lies.upgrade() {
+                    lies.told.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+
+    /// It speaks for itself again.
+    pub fn hush(&self) {
+        *self.0.script.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn speak(&self, buf: &mut [u8]) {
+        if let Some(script) = &mut *self.0.script.lock().unwrap_or_else(PoisonError::into_inner) {
+            script(buf);
+        }
     }
 
     /// Packets with changed content so far.
@@ -192,6 +231,9 @@ impl Aead for NullAead {
             books.reused.fetch_add(u64::from(number < before), Ordering::Relaxed);
         }
         self.liar.spoil(buf);
+        if !self.realm {
+            self.liar.speak(buf);
+        }
         self.tag(number, aad, buf)
     }
 

@@ -12,12 +12,13 @@
 //! | 08 | MEMBERS | vi n ≤ 64, n × [`Member`] |
 //! | 09 | PROBE_REQ | 16 B id, u64 incarnation |
 //! | 0A | PROBE_RESULT | 16 B id, u64 incarnation, u8 (0 reached, 1 silent, 2 unknown), vi rtt_us |
-//! | 0B | LANE_OFFER | u64 source tag, u16 lane, group, u16 port, vi epoch, u8 suite, 32 B key, vi start pn, vi n × vi stream |
+//! | 0B | LANE_OFFER | u64 source tag, u16 lane, u8 family 4/6, group address, u16 port, u16 mtu, vi epoch, u8 suite, 32 B key, vi start pn, vi n ≤ 128, n × vi stream |
 //! | 0C | LANE_KEY | u64 source tag, vi epoch, 32 B key, vi start pn |
 //! | 0D | HISTORY_PULL | vi id, topic or pattern, vi depth, vi n ≤ 64 × (writer, vi stream, vi seq known) |
 //! | 0E | SHM_OFFER | u64 source tag, vi stream set, layout version |
 //! | 0F | QUERY | vi id, u8 what, vi cursor |
 //! | 10 | ANSWER | vi id, u8 more (0, 1), vi cursor, body ≤ 32,768 B to the end |
+//! | 11 | ASK | vi id, u8 what, vi cursor, vi len ≤ 4,096, argument; what follows is skipped |
 //!
 //! - **W-42** A message of the control stream is exactly one record, and its fields fill it.
 //! - **W-43** A receiver ignores records of unknown type.
@@ -25,11 +26,15 @@
 //! - **W-45** Class, order, priority and `more` hold no other value than the listed ones; reasons of
 //!   REJECT may grow, and a receiver takes an unknown one as a refusal.
 //! - **W-46** MEMBERS holds at most 64 members; the body of ANSWER has at most 32,768 bytes.
+//! - **W-47** The argument of ASK has at most 4,096 bytes; a receiver skips what follows it.
+//! - **W-48** LANE_OFFER names at most 128 streams.
 
+mod lane;
 mod open;
 
 use alloc::{string::String, vec::Vec};
 
+pub use lane::{LaneKey, LaneOffer, MAX_LANE_STREAMS, Secret};
 pub use open::{Class, MAX_TOPIC, MAX_TYPE_TAG, Open, Order};
 
 use crate::codec::{self, Reader, put_u64, put_vi, put_vi_bytes};
@@ -41,6 +46,8 @@ use crate::{EndpointKey, Malformed};
 pub const MAX_MEMBERS: usize = 64;
 /// Bytes that the body of an ANSWER can have.
 pub const MAX_ANSWER: usize = 32 * 1_024;
+/// Bytes that the argument of an ASK can have.
+pub const MAX_ARGUMENT: usize = 4_096;
 
 /// Numbers of control records.
 pub mod ty {
@@ -76,6 +83,8 @@ pub mod ty {
     pub const QUERY: u8 = 0x0f;
     /// [`Control::Answer`](super::Control::Answer)
     pub const ANSWER: u8 = 0x10;
+    /// [`Control::Ask`](super::Control::Ask)
+    pub const ASK: u8 = 0x11;
 }
 
 /// Why a stream, or a pull of history, was refused.
@@ -192,20 +201,10 @@ pub enum Control<'a> {
         /// Round-trip time, µs, if reached.
         rtt_us: u64,
     },
-    /// A lane that carries streams.
-    LaneOffer {
-        /// The lane's source.
-        source_tag: u64,
-        /// The other fields.
-        rest: &'a [u8],
-    },
+    /// A lane that carries streams; without streams: it carries none any more.
+    LaneOffer(LaneOffer),
     /// The next key of a lane.
-    LaneKey {
-        /// The lane's source.
-        source_tag: u64,
-        /// The other fields.
-        rest: &'a [u8],
-    },
+    LaneKey(LaneKey),
     /// "Give me what you keep."
     HistoryPull {
         /// Names the pull in answers.
@@ -228,6 +227,17 @@ pub enum Control<'a> {
         what: u8,
         /// Where to go on; 0 = from the start.
         cursor: u64,
+    },
+    /// A question that needs an argument; answered like a QUERY, in the same numbers.
+    Ask {
+        /// Names the question in answers.
+        id: u64,
+        /// What is asked.
+        what: u8,
+        /// Where to go on; 0 = from the start.
+        cursor: u64,
+        /// At most [`MAX_ARGUMENT`] bytes, opaque here.
+        argument: &'a [u8],
     },
     /// A page of the answer.
     Answer {
@@ -262,12 +272,13 @@ impl<'a> Control<'a> {
             Self::Members(_) => ty::MEMBERS,
             Self::ProbeReq(_) => ty::PROBE_REQ,
             Self::ProbeResult { .. } => ty::PROBE_RESULT,
-            Self::LaneOffer { .. } => ty::LANE_OFFER,
-            Self::LaneKey { .. } => ty::LANE_KEY,
+            Self::LaneOffer(_) => ty::LANE_OFFER,
+            Self::LaneKey(_) => ty::LANE_KEY,
             Self::HistoryPull { .. } => ty::HISTORY_PULL,
             Self::ShmOffer { .. } => ty::SHM_OFFER,
             Self::Query { .. } => ty::QUERY,
             Self::Answer { .. } => ty::ANSWER,
+            Self::Ask { .. } => ty::ASK,
             Self::Unknown(ty) => *ty,
         }
     }
@@ -303,9 +314,9 @@ impl<'a> Control<'a> {
                 out.push(*result);
                 put_vi(out, *rtt_us);
             }
-            Self::LaneOffer { source_tag, rest }
-            | Self::LaneKey { source_tag, rest }
-            | Self::ShmOffer { source_tag, rest } => {
+            Self::LaneOffer(offer) => offer.encode(out),
+            Self::LaneKey(key) => key.encode(out),
+            Self::ShmOffer { source_tag, rest } => {
                 put_u64(out, *source_tag);
                 out.extend_from_slice(rest);
             }
@@ -317,6 +328,12 @@ impl<'a> Control<'a> {
                 put_vi(out, *id);
                 out.push(*what);
                 put_vi(out, *cursor);
+            }
+            Self::Ask { id, what, cursor, argument } => {
+                put_vi(out, *id);
+                out.push(*what);
+                put_vi(out, *cursor);
+                put_vi_bytes(out, argument);
             }
             Self::Answer { id, more, cursor, body } => {
                 put_vi(out, *id);
@@ -371,11 +388,17 @@ impl<'a> Control<'a> {
             ty::PROBE_RESULT => {
                 Self::ProbeResult { key: r.get_key()?, result: r.get_u8()?, rtt_us: r.get_vi()? }
             }
-            ty::LANE_OFFER => Self::LaneOffer { source_tag: r.get_u64()?, rest: r.rest() },
-            ty::LANE_KEY => Self::LaneKey { source_tag: r.get_u64()?, rest: r.rest() },
+            ty::LANE_OFFER => Self::LaneOffer(LaneOffer::decode(r)?),
+            ty::LANE_KEY => Self::LaneKey(LaneKey::decode(r)?),
             ty::HISTORY_PULL => Self::HistoryPull { id: r.get_vi()?, rest: r.rest() },
             ty::SHM_OFFER => Self::ShmOffer { source_tag: r.get_u64()?, rest: r.rest() },
             ty::QUERY => Self::Query { id: r.get_vi()?, what: r.get_u8()?, cursor: r.get_vi()? },
+            ty::ASK => {
+                let (id, what, cursor) = (r.get_vi()?, r.get_u8()?, r.get_vi()?);
+                let argument = r.get_vi_bytes(MAX_ARGUMENT)?;
+                r.rest(); // W-47
+                Self::Ask { id, what, cursor, argument }
+            }
             ty::ANSWER => {
                 let (id, more, cursor) = (r.get_vi()?, r.get_u8()?, r.get_vi()?);
                 if more > 1 {

@@ -211,7 +211,7 @@ fn a_parameter_given_twice_is_refused() {
 #[test] // W-45
 fn a_choice_that_does_not_exist_is_refused() {
     assert_eq!(frame(&[0x19, 1, 1, 1, 6]), Err(Malformed::Value));
-    assert_eq!(frame(&[0x21, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0]), Err(Malformed::Value));
+    assert_eq!(frame(&[0x21, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0]), Err(Malformed::Value));
     assert_eq!(Control::decode(&[0x10, 3, 1, 2, 0]), Err(Malformed::Value));
     for choices in [[2, 0, 0], [0, 3, 0], [0, 0, 8]] {
         let mut bytes = Vec::new();
@@ -239,6 +239,25 @@ fn unknown_things_that_may_be_skipped_are_skipped() {
     assert_eq!(params, Params { credit_bytes: 3, ..Params::default() });
 }
 
+#[test] // W-47
+fn a_question_may_be_followed_by_what_later_versions_add_and_has_a_bounded_argument() {
+    let ask = |argument: &[u8], more: &[u8]| {
+        let mut bytes = Vec::new();
+        put_record(&mut bytes, 0x11, |out| {
+            out.extend_from_slice(&[7, 4, 0]);
+            codec::put_vi_bytes(out, argument);
+            out.extend_from_slice(more);
+        });
+        bytes
+    };
+    let said = Control::Ask { id: 7, what: 4, cursor: 0, argument: b"why" };
+    assert_eq!(Control::decode(&ask(b"why", b"")), Ok(said.clone()));
+    assert_eq!(Control::decode(&ask(b"why", b"later")), Ok(said));
+    assert!(Control::decode(&ask(&[0; 4_096], b"")).is_ok());
+    assert_eq!(Control::decode(&ask(&[0; 4_097], b"")), Err(Malformed::Length));
+    assert_eq!(Control::decode(&[0x11, 4, 7, 4, 0, 9]), Err(Malformed::Short));
+}
+
 #[test] // W-2
 fn numbers_longer_than_they_need_be_are_accepted() {
     let body = &b"x"[..];
@@ -259,4 +278,30 @@ fn only_frames_that_answer_or_end_ask_for_no_ack() {
     assert!(asks(&[1]) && asks(&[0x10, 1, 1, 1, 0]) && asks(&[0x1b, 1, 0]));
     assert!(!asks(&[0]) && !asks(&[2, 0, 0, 0, 0]) && !asks(&[4, 0, 0]));
     assert!(!asks(&[8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+}
+
+#[test] // W-48
+fn a_lane_offer_names_at_most_128_streams() {
+    let offer = |n: usize| {
+        let key = control::Secret([1; 32]);
+        let group = std::net::IpAddr::from([239, 192, 138, 1]);
+        let streams = vec![7; n];
+        let offer = control::LaneOffer {
+            source_tag: 1,
+            lane: 1,
+            group,
+            port: 37_320,
+            mtu: 1_452,
+            epoch: 0,
+            suite: 1,
+            key,
+            start_pn: 0,
+            streams,
+        };
+        let mut out = Vec::new();
+        Control::LaneOffer(offer).encode(&mut out);
+        Control::decode(&out).map(|_| ())
+    };
+    assert_eq!(offer(128), Ok(()));
+    assert_eq!(offer(129), Err(Malformed::Count));
 }

@@ -328,7 +328,7 @@ impl Endpoint {
         })
     }
 
-    fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Core {
         &self.hold.core
     }
 }
@@ -394,7 +394,7 @@ enum Missing {
     Closed,
 }
 
-fn resolve(node: &motet_proto::Node<motet_crypto::AwsLc>, to: &str) -> Vec<EndpointKey> {
+pub(crate) fn resolve(node: &motet_proto::Node<motet_crypto::AwsLc>, to: &str) -> Vec<EndpointKey> {
     let by_name = node.resolve(to);
     match parse_id(to) {
         Some(id) if by_name.is_empty() => {

@@ -107,6 +107,14 @@ pub enum Event {
         /// Its limit in bytes.
         limit: u64,
     },
+    /// A member of the realm breaks a limit. Told once a minute per member and limit; it harms
+    /// nobody else, and [`EndpointReport`](crate::report::EndpointReport) has the counts.
+    Offender {
+        /// Who.
+        key: EndpointKey,
+        /// What it does too much of, in words.
+        what: &'static str,
+    },
     /// A contact is of no use now: a name without an address, a peers file with a bad line, damaged
     /// memory of an earlier run. The endpoint goes on without it and tries again.
     ContactFailed {

@@ -44,11 +44,13 @@
 mod ask;
 mod builder;
 mod doctor;
+mod doctor_pair;
 mod driver;
 mod endpoint;
 mod entry;
 mod error;
 mod event;
+pub mod explain;
 mod impair;
 mod message;
 mod publisher;
@@ -71,7 +73,9 @@ pub use impair::Impairment;
 pub use message::{Delivery, Message, Outgoing};
 pub use motet_proto::config::{ConfigError, History, QueuePolicy};
 pub use motet_proto::events::{DownReason, MissedReason, WriterState};
-pub use motet_proto::{Congestion, EndpointId, EndpointKey, Liveness, PubQos, SlowPolicy, SubQos};
+pub use motet_proto::{
+    Congestion, EndpointId, EndpointKey, LanePolicy, Liveness, PubQos, SlowPolicy, SubQos,
+};
 pub use publisher::Publisher;
 pub use realm::{InvitationLine, RealmInfo, Realms};
 pub use subscriber::Subscriber;

@@ -50,10 +50,32 @@ reports! {
         13 subscriptions: u64,
         /// Process id.
         14 pid: u32,
+        /// Members of the realm that broke limits here, the latest first; at most 16.
+        15 offenders: Vec<OffenderReport>,
         /// Tags by key.
-        15 tags: std::collections::BTreeMap<String, String>,
+        16 tags: std::collections::BTreeMap<String, String>,
         /// Its addresses, as it tells others of them.
-        16 addresses: Vec<String>,
+        17 addresses: Vec<String>,
+    }
+
+    /// A member of the realm that broke limits. What it does is counted and harms nobody else.
+    OffenderReport {
+        /// Its id, 32 hexadecimal digits.
+        0 id: String,
+        /// Its name, if it is here.
+        1 name: String,
+        /// What it did.
+        2 offences: Vec<OffenceReport>,
+        /// Seconds since the last time.
+        3 seconds: f64,
+    }
+
+    /// A rule that somebody broke.
+    OffenceReport {
+        /// Which, by its code.
+        0 code: String,
+        /// How often.
+        1 count: u64,
     }
 
     /// A peer, as this endpoint sees it.
@@ -111,6 +133,8 @@ reports! {
         10 readers: Vec<ReaderReport>,
         /// How many there are.
         11 readers_total: u64,
+        /// Whether it may leave as multicast: `auto`, `never` or `always`.
+        12 lane: String,
     }
 
     /// A reader of a topic, as its writer sees it.
@@ -127,6 +151,18 @@ reports! {
         4 unacked: u64,
         /// It is in the writer's own endpoint.
         5 local: bool,
+        /// What brings the messages to it: `unicast`, `lane`, or `local`.
+        6 carrier: String,
+        /// Where its packets go: the reader's address, or the interface that the lane leaves by.
+        7 by: String,
+        /// Why not a lane; empty if it is one.
+        8 why: String,
+        /// Number of the lane.
+        9 lane: Option<u16>,
+        /// Readers that share the lane.
+        10 lane_readers: Option<u64>,
+        /// Seconds since it came to this lane.
+        11 lane_seconds: Option<f64>,
     }
 
     /// A subscription of an endpoint.
@@ -201,8 +237,8 @@ reports! {
 
     /// One thing that `doctor` looked at.
     DoctorFinding {
-        /// What was looked at: `interfaces`, `multicast`, `buffers`, `files`, `clock`, `realm`,
-        /// `neighbours`.
+        /// What was looked at: `interfaces`, `multicast`, `lanes`, `buffers`, `files`, `clock`,
+        /// `realm`, `neighbours`.
         0 check: String,
         /// Whether it is as it should be.
         1 ok: bool,

@@ -13,22 +13,21 @@ use tokio::sync::mpsc;
 use crate::driver::Core;
 use crate::report::RoundTripReport;
 
-/// What a peer wants measured: the answer goes there, the rest names whom to ping.
-pub(crate) type Job = (QueryKey, u64);
+/// What a peer wants measured: where the answer goes, and whom to ping.
+pub(crate) type Job = (QueryKey, EndpointId);
 
 /// Measures what peers ask for, until the endpoint is gone.
 pub(crate) async fn serve(core: Weak<Core>, mut jobs: mpsc::Receiver<Job>) {
     let running = Arc::new(AtomicUsize::new(0));
-    while let Some((asker, prefix)) = jobs.recv().await {
+    while let Some((asker, to)) = jobs.recv().await {
         let (core, running) = (core.clone(), Arc::clone(&running));
         // It may not grow without end: who comes then is told to come again.
         let busy = running.fetch_add(1, Ordering::Relaxed) >= RUNNING_MAX;
         tokio::spawn(async move {
             if let Some(core) = core.upgrade() {
-                let report = match (busy, named(&core, prefix)) {
-                    (true, _) => refused("it measures for others already; try again"),
-                    (false, None) => refused(NO_SESSION),
-                    (false, Some(id)) => measure(&core, id).await,
+                let report = match busy {
+                    true => refused("it measures for others already; try again"),
+                    false => measure(&core, to).await,
                 };
                 let body = minicbor::to_vec(&report);
                 let body = body.expect("writing into a vector does not fail");
@@ -73,19 +72,6 @@ pub(crate) async fn measure(core: &Core, to: EndpointId) -> RoundTripReport {
         max_seconds: seconds(samples.len() - 1),
         trouble: String::new(),
     }
-}
-
-/// The first seven bytes of an id: what fits into a question, whose numbers have 62 bits.
-pub(crate) fn prefix(id: EndpointId) -> u64 {
-    let [a, b, c, d, e, f, g, ..] = id.0;
-    u64::from_be_bytes([0, a, b, c, d, e, f, g])
-}
-
-fn named(core: &Core, wanted: u64) -> Option<EndpointId> {
-    core.with(|inner, _| {
-        let peers = inner.node.peers();
-        peers.iter().map(|peer| peer.key.id).find(|id| prefix(*id) == wanted)
-    })
 }
 
 fn refused(trouble: &str) -> RoundTripReport {

@@ -6,6 +6,7 @@ mod completion;
 pub(crate) mod demo;
 mod doctor;
 mod endpoint;
+mod explain;
 mod external;
 mod realm;
 mod topic;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     /// Measure how much goes through and how long it takes, here and on your network
     #[command(subcommand)]
     Bench(bench::Verb),
+    /// Say why B gets A's data on TOPIC, or why not, and what to do
+    Explain(explain::ExplainArgs),
     /// Look for what keeps endpoints apart, and say what to do
     Doctor(doctor::DoctorArgs),
     /// See discovery, encryption, repair and recovery at work, in 20 seconds
@@ -76,6 +79,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Bootstrap(args) => bootstrap::run(args, context).await,
         Command::Realm(verb) => realm::run(verb, context),
         Command::Bench(verb) => bench::run(verb, context).await,
+        Command::Explain(args) => explain::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
         Command::DemoEndpoint(args) => demo::endpoint::run(args, context).await,

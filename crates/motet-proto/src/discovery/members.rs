@@ -230,8 +230,8 @@ impl Members {
             return false; // D-8
         }
         let Some(mut entry) = self.remove(key.id) else { return false };
-        if reason == DownReason::Restarted {
-            return true; // another has its place; should it be alive after all, its beacon tells
+        if matches!(reason, DownReason::Restarted | DownReason::Idle) {
+            return true; // another has its place, or it lives on without a session
         }
         let backoff = if reason == DownReason::Silent { REDIAL_MIN } else { REDIAL_MAX };
         entry.state = if dead { MemberState::Dead } else { MemberState::Left };

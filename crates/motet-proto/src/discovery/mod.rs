@@ -76,6 +76,7 @@
 mod addresses;
 mod beacons;
 mod bucket;
+pub mod crowd;
 mod hints;
 mod members;
 mod names;
@@ -85,6 +86,7 @@ mod quiet;
 mod remembered;
 mod replay;
 mod seeds;
+pub mod swim;
 #[cfg(test)]
 mod tests;
 
@@ -125,6 +127,10 @@ pub struct Discovery {
     me: EndpointKey,
     roles: Roles,
     greets: bool,
+    /// Up to this N, everybody has a session with everybody.
+    eager: usize,
+    /// Living members, those without a session too.
+    crowd: usize,
     /// IPv4 and IPv6.
     groups: (Option<SocketAddr>, Option<SocketAddr>),
     rng: Rng,
@@ -156,6 +162,8 @@ impl Discovery {
             me: key,
             roles: Roles(cfg.roles),
             greets: cfg.greet_loopback,
+            eager: cfg.sessions_eager,
+            crowd: 0,
             groups: (cfg.group_v4, cfg.group_v6),
             own: Own::new(cfg.advertise.clone(), cfg.port, cfg.host_id),
             beacons: Beacons::new(now, cfg, &mut rng),
@@ -277,6 +285,9 @@ impl Discovery {
     /// the hint is out of date.
     fn hint(&mut self, now: Time, key: EndpointKey, addrs: Vec<SocketAddr>) -> bool {
         let Some(entry) = self.members.get(key.id) else {
+            if !self.is_eager() {
+                return true; // M-12: a session when one is needed
+            }
             self.hints.offer(now, key, addrs);
             self.hints.pump(now, &mut self.rng, &mut self.out);
             return true;
@@ -509,7 +520,46 @@ impl Discovery {
 
     /// N: live members and ourselves; observers are not counted (D-17).
     pub fn live_count(&self) -> usize {
-        self.members.live_counted() + usize::from(!self.roles.has(roles::OBSERVER))
+        self.members.live_counted().max(self.crowd) + usize::from(!self.roles.has(roles::OBSERVER))
+    }
+
+    /// Membership counts so many living members, ourselves not.
+    pub fn set_crowd(&mut self, alive: usize) {
+        self.crowd = alive;
+    }
+
+    /// Few enough that everybody has a session with everybody (M-12).
+    pub fn is_eager(&self) -> bool {
+        self.live_count() <= self.eager
+    }
+
+    /// Membership heard of somebody without a session.
+    pub fn on_crowd_hint(&mut self, now: Time, key: EndpointKey, addrs: Vec<SocketAddr>) {
+        if self.goodbyes.is_none() && key.id != self.me.id {
+            self.hint(now, key, addrs);
+        }
+    }
+
+    /// Where to try somebody known by hearsay, best first (D-14).
+    pub fn ways(
+        &self,
+        addr: SocketAddr,
+        addresses: &[IpAddr],
+        host_id: [u8; 16],
+    ) -> Vec<SocketAddr> {
+        let port = addr.port();
+        let (source, host_id) = (Some(addr), Some(host_id));
+        self.own.candidates(&Known { worked: None, source, addresses, port, host_id, iface: 0 })
+    }
+
+    /// What we advertise, best first, and its version.
+    pub fn own_addresses(&self) -> (Vec<IpAddr>, u16, u64) {
+        (self.own.advertised(), self.own.port(), self.own.version)
+    }
+
+    /// Whether this life of a member said goodbye.
+    pub fn has_left(&self, key: EndpointKey) -> bool {
+        self.members.get(key.id).is_some_and(|it| it.key == key && it.state == MemberState::Left)
     }
 
     /// Live members of this name; ourselves not included.
@@ -557,7 +607,7 @@ impl Discovery {
 
 /// The address with another port (its scope kept); with its own if that is 0. A mapped IPv4 address
 /// becomes one.
-fn with_port(addr: SocketAddr, port: u16) -> SocketAddr {
+pub(crate) fn with_port(addr: SocketAddr, port: u16) -> SocketAddr {
     let mut addr = match addr.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::new(IpAddr::V4(ip), addr.port()),
         IpAddr::V6(_) => addr,

@@ -27,6 +27,8 @@ impl<C: Crypto> Node<C> {
         if let Some(at) = self.discovery.deadline() {
             earlier(at, "discovery");
         }
+        earlier(self.crowd.deadline(), "membership");
+        earlier(self.strangers.deadline(), "sessions on demand");
         for dial in self.dials.values() {
             earlier(dial.deadline(), "dial");
         }
@@ -34,6 +36,7 @@ impl<C: Crypto> Node<C> {
             earlier(half.since + HALF_OPEN_FOR, "half-open handshake");
         }
         earlier(self.peers_due, "peer");
+        earlier(self.lanes.deadline(), "lane");
         for publication in self.timed.iter().filter_map(|stream| self.publications.get(stream)) {
             if let Some(at) = publication.closing {
                 earlier(at, "publication closing");
@@ -56,8 +59,12 @@ impl<C: Crypto> Node<C> {
             self.pool.tidy();
             self.blocks.tidy();
         }
+        if !self.leaving {
+            self.crowd_timeout(now);
+        }
         self.poll_dials(now);
         self.peers_timeout(now);
+        self.lanes_timeout(now);
         self.publications_timeout(now);
     }
 
@@ -74,6 +81,7 @@ impl<C: Crypto> Node<C> {
         let late = now.since(deadline.at.max(last));
         if late > LATE {
             self.peers.iter_mut().flatten().for_each(|peer| peer.session.watch.forgive(now, late));
+            self.lanes.forgive(late);
         }
     }
 

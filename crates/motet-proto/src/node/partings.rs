@@ -15,6 +15,7 @@ use core::time::Duration;
 impl<C: Crypto> Node<C> {
     /// A peer's session died of silence: its streams wait for its return (T-5).
     pub(super) fn on_dead(&mut self, now: Time, at: usize) {
+        self.lanes_give_up(now, at);
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let (key, name) = (peer.key, peer.name.clone());
         let silent = now.since(peer.session.watch.heard());
@@ -53,11 +54,15 @@ impl<C: Crypto> Node<C> {
         }
         offered.into_iter().for_each(|stream| self.on_acked(now, stream));
         self.discovery.on_session_down(now, key, reason);
+        self.crowd.on_session_down(now, key, false);
+        self.run_crowd(now);
         self.run_discovery(now);
     }
 
     /// Forgets a peer and all its streams.
     pub(super) fn free_peer(&mut self, now: Time, at: usize, reason: DownReason) {
+        let willing = matches!(reason, DownReason::Left | DownReason::Closed);
+        self.lanes_forget(now, at, !willing);
         let Some(peer) = self.peers.get_mut(at).and_then(Option::take) else { return };
         let was_dead = matches!(peer.session.watch.state(), State::Dead(_));
         let (key, name) = (peer.key, peer.name.clone());
@@ -107,11 +112,18 @@ impl<C: Crypto> Node<C> {
             self.on_acked(now, stream);
         }
         self.discovery.on_session_down(now, key, reason);
+        self.crowd.on_session_down(now, key, reason == DownReason::Left);
+        self.run_crowd(now);
     }
 
-    /// Pings a peer now; its round trip and last sign of life show the answer.
+    /// Pings a peer now; its round trip and last sign of life show the answer. A member without a
+    /// session gets one. False if it is nobody that we know.
     pub fn ping(&mut self, now: Time, to: EndpointId) -> bool {
+        if !self.by_id.contains_key(&to) {
+            return self.want(now, to);
+        }
         let Some((at, peer)) = self.peer_by_id(to) else { return false };
+        peer.used = now;
         peer.session.ping = true;
         self.finish_input(now, at);
         true

@@ -1,7 +1,9 @@
 //! One peer: its session, its control streams, the streams to and from it.
 
+use super::lanes::Tie;
 use crate::fragmentation::assembly::Assembly;
 use crate::ids::{EndpointKey, StreamId, SubId};
+use crate::received::Origin;
 use crate::time::Time;
 use crate::topics::interest::RemoteInterest;
 use crate::topics::lag::LagClock;
@@ -45,6 +47,9 @@ pub(super) struct Peer<A> {
     pub(super) share: Share,
     /// What is to be asked for again; it leaves as packets take it.
     pub(super) naks: VecDeque<(StreamId, NakItem)>,
+    /// LANE_STATE and LANE_ACK frames for the next packet.
+    pub(super) lane_says: Vec<u8>,
+    pub(super) lane_acks: Vec<u8>,
     /// It stands in the node's list of those with something to send.
     pub(super) queued: bool,
     /// When the pacer lets the next packet go.
@@ -58,6 +63,8 @@ pub(super) struct Peer<A> {
     pub(super) turn: u64,
     /// Topics on which the application was told that types differ.
     pub(super) mismatches: Vec<Arc<str>>,
+    /// When it last carried something (M-13).
+    pub(super) used: Time,
 }
 
 /// Before this none of the hot streams has anything to do. It may be too early, never too late: so
@@ -143,10 +150,14 @@ pub(super) struct Outgoing {
     pub(super) hot: bool,
     /// The first message that was offered: kept until the answer.
     pub(super) offered: u64,
+    /// When OPEN was said last.
+    pub(super) offered_at: Time,
     /// It came back after the log had moved past what it wants: it is told what it missed.
     pub(super) behind: bool,
     /// A STATUS in a packet below this was said before the reader chose its place.
     pub(super) status_from: u64,
+    /// Its lane, if any.
+    pub(super) tie: Tie,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -163,6 +174,7 @@ pub(super) enum OutState {
 
 pub(super) struct Incoming {
     pub(super) topic: TopicName,
+    pub(super) origin: Arc<Origin>,
     pub(super) reader: Reader<Assembly>,
     pub(super) subs: Vec<SubId>,
     /// Where subscriptions start that came when the stream was open already.
@@ -179,6 +191,8 @@ pub(super) struct Incoming {
     pub(super) type_tag: Arc<str>,
     pub(super) hot: bool,
     pub(super) stalled: bool,
+    /// When it was stalled last.
+    pub(super) stalled_at: Time,
     pub(super) suspended: bool,
     /// Its reader went back to an earlier message while it was suspended.
     pub(super) rewound: bool,
