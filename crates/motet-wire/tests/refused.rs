@@ -245,7 +245,7 @@ fn a_question_may_be_followed_by_what_later_versions_add_and_has_a_bounded_argum
         let mut bytes = Vec::new();
         put_record(&mut bytes, 0x11, |out| {
             out.extend_from_slice(&[7, 4, 0]);
-            put_vi_bytes(out, argument);
+            codec::put_vi_bytes(out, argument);
             out.extend_from_slice(more);
         });
         bytes
@@ -255,7 +255,7 @@ fn a_question_may_be_followed_by_what_later_versions_add_and_has_a_bounded_argum
     assert_eq!(Control::decode(&ask(b"why", b"later")), Ok(said));
     assert!(Control::decode(&ask(&[0; 4_096], b"")).is_ok());
     assert_eq!(Control::decode(&ask(&[0; 4_097], b"")), Err(Malformed::Length));
-    assert_eq!(Control::decode(&[0x11, 4, 7, 4, 0, 9]), Err(Malformed::Truncated));
+    assert_eq!(Control::decode(&[0x11, 4, 7, 4, 0, 9]), Err(Malformed::Short));
 }
 
 #[test] // W-2
