@@ -85,6 +85,14 @@ pub struct Config {
     pub group_v4: Option<SocketAddr>,
     /// Discovery group, IPv6 link-local.
     pub group_v6: Option<SocketAddr>,
+    /// Port of the lanes' groups, 239.192.138.0/26 and ff12::6d6f:7465:0 to 63. Default 37320; one
+    /// realm has one.
+    pub lane_port: u16,
+    /// Bytes per second from which on a publication of policy `Auto` is worth a lane. Default 20,000.
+    pub lane_rate: u64,
+    /// Lanes that this endpoint sends to, and those it receives, at once. Default 256; 0: none, so
+    /// that everything is unicast. 4,096 at most. About 20 KB each while busy.
+    pub lanes_max: usize,
     /// Also greet 127.0.0.1 and ::1, ports 37321..=37336, at start. Default true.
     pub greet_loopback: bool,
     /// Sessions held at once. Default 128; 16,384 at most. About 8 KB each.
@@ -123,6 +131,9 @@ impl Config {
             advertise: Vec::new(),
             group_v4: Some(GROUP_V4),
             group_v6: Some(GROUP_V6),
+            lane_port: 37_320,
+            lane_rate: 20_000,
+            lanes_max: 256,
             greet_loopback: true,
             sessions_max: 128,
             max_message: 64 << 20,
@@ -148,6 +159,8 @@ impl Config {
         rule(self.liveness.multiplier >= 2, "liveness.multiplier", "at least 2")?;
         rule((1..=16_384).contains(&self.sessions_max), "sessions_max", "1 to 16,384")?;
         rule((1..=1 << 30).contains(&self.max_message), "max_message", "1 byte to 1 GiB")?;
+        rule(self.lane_port > 0, "lane_port", "at least 1")?;
+        rule(self.lanes_max <= 4_096, "lanes_max", "at most 4,096")?;
         rule((512..=1_472).contains(&self.mtu_base), "mtu_base", "512 to 1,472")?;
         rule(self.mtu_max >= self.mtu_base, "mtu_max", "at least mtu_base")
     }
@@ -196,6 +209,19 @@ pub enum SlowPolicy {
     Disconnect(Duration),
 }
 
+/// Whether a publication may leave as multicast, once for all its readers on a network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LanePolicy {
+    /// With three readers and more on one network and at least 20 kB/s, where that is cheaper.
+    /// Default.
+    #[default]
+    Auto,
+    /// Each reader gets its own packets.
+    Never,
+    /// From the first reader on, at any rate.
+    Always,
+}
+
 /// How a publication behaves. Two publishers of one topic in one endpoint share it; settings that
 /// differ are refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -218,6 +244,8 @@ pub struct PubQos {
     pub type_tag: String,
     /// Readers in this same endpoint get the messages too. Default true.
     pub local: bool,
+    /// Multicast. Default [`LanePolicy::Auto`].
+    pub lane: LanePolicy,
 }
 
 impl Default for PubQos {
@@ -232,6 +260,7 @@ impl Default for PubQos {
             conflate: false,
             type_tag: String::new(),
             local: true,
+            lane: LanePolicy::Auto,
         }
     }
 }

@@ -109,4 +109,34 @@ counters! {
     resets_received,
     /// Members told of because they broke a limit: once a minute per member and limit.
     offences_told,
+    /// Lanes begun.
+    lanes_begun,
+    /// Lanes ended.
+    lanes_ended,
+    /// Readers that went from their session to a lane.
+    lane_readers_joined,
+    /// Readers that went from a lane back to their session.
+    lane_readers_left,
+    /// Lane heartbeats sent.
+    lane_heartbeats_sent,
+    /// Messages or pieces sent again by a lane, for several readers at once.
+    lane_repairs_sent,
+    /// Keys of lanes renewed.
+    lane_keys_renewed,
+    /// Acknowledgements of lane packets that nobody asked for, or of what was never sent.
+    lane_acks_ignored,
+    /// Offers of lanes that were refused.
+    lane_offers_refused,
+    /// Lanes that fell silent; the session brings everything again.
+    lanes_lost,
+    /// Lane packets of a source that we do not know, or by another group.
+    lane_unknown,
+    /// Lane packets under a key that we do not hold.
+    lane_stale,
+    /// Lane packets that failed authentication.
+    lane_forged,
+    /// Lane packets received twice, or too old for the replay window.
+    lane_replayed,
+    /// Frames that a lane may not say, or that broke a rule there; skipped.
+    lane_frames_refused,
 }

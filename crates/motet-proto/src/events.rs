@@ -2,9 +2,9 @@
 
 use crate::explain::Offence;
 use crate::ids::{EndpointKey, PubId, QueryId, QueryKey, SubId};
+use crate::received::Received;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::time::Duration;
 
 /// Something happened. Data is not in events: `Readable` says that [`Node::read`](crate::Node::read)
@@ -234,33 +234,4 @@ pub enum MissedReason {
     Filtered,
     /// The reader fell behind its abort threshold.
     Lagging,
-}
-
-/// A message as its reader gets it.
-#[derive(Clone, Debug)]
-pub struct Received {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// Who published it.
-    pub writer: EndpointKey,
-    /// The publisher's name.
-    pub writer_name: Arc<str>,
-    /// Its number in the stream of (writer, topic).
-    pub seq: u64,
-    /// How long ago it was published, judged against the smallest delay seen from this writer plus
-    /// the wall-clock estimate of that smallest delay; never negative.
-    pub age: Duration,
-    /// When it was published, in µs since 1970 by the writer's clock.
-    pub published_us: u64,
-    /// The whole message: flags, key, headers, payload (see `motet_wire::envelope`).
-    pub body: Bytes,
-    /// Where the payload starts in `body`.
-    pub payload_at: usize,
-}
-
-impl Received {
-    /// The payload.
-    pub fn payload(&self) -> &[u8] {
-        self.body.get(self.payload_at..).unwrap_or(&[])
-    }
 }

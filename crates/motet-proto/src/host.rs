@@ -32,6 +32,40 @@ pub enum Via {
         /// The IPv6 twin of the group.
         v6: bool,
     },
+    /// A lane: the group of this number on the interface. A host has one receiving socket per
+    /// interface and lane, made by [`HostAction::JoinLane`]; to send, no membership is needed.
+    Lane {
+        /// Interface index.
+        iface: u32,
+        /// Lane number, below 64.
+        lane: u16,
+        /// The IPv6 twin of the group.
+        v6: bool,
+    },
+}
+
+/// Something that the node wants of its host; pulled by
+/// [`Node::poll_host`](crate::Node::poll_host).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HostAction {
+    /// Receive this lane on this interface; answered by [`HostEvent::LaneJoined`].
+    JoinLane {
+        /// Interface index.
+        iface: u32,
+        /// Lane number.
+        lane: u16,
+        /// The group's address and port; its family says which one is meant.
+        group: SocketAddr,
+    },
+    /// Receive it no more; not answered.
+    LeaveLane {
+        /// Interface index.
+        iface: u32,
+        /// Lane number.
+        lane: u16,
+        /// The group's address and port.
+        group: SocketAddr,
+    },
 }
 
 /// One send: `len` bytes at the front of the [`TxBatch`], as datagrams of `segment` bytes each (the
@@ -40,7 +74,7 @@ pub enum Via {
 pub struct Transmit {
     /// Which socket to use.
     pub via: Via,
-    /// Destination; for [`Via::Group`] the group's address.
+    /// Destination; for [`Via::Group`] and [`Via::Lane`] the group's address.
     pub dst: SocketAddr,
     /// Source address to use, where it matters.
     pub src: Option<IpAddr>,
@@ -122,4 +156,13 @@ pub enum HostEvent {
     Refused(SocketAddr),
     /// The machine slept; timers fired late.
     Resumed,
+    /// The answer to [`HostAction::JoinLane`].
+    LaneJoined {
+        /// Interface index.
+        iface: u32,
+        /// Lane number.
+        lane: u16,
+        /// What arrives is handed in from now on; false: the host cannot, or may hold no more.
+        ok: bool,
+    },
 }

@@ -22,17 +22,21 @@ pub mod ids;
 pub mod node;
 pub mod planted;
 pub mod ranges;
+pub mod received;
 pub mod rng;
 pub mod time;
 pub mod topics;
 pub mod transport;
 
-pub use config::{Config, ConfigError, Congestion, Liveness, PubQos, Realm, SlowPolicy, SubQos};
+pub use config::{
+    Config, ConfigError, Congestion, LanePolicy, Liveness, PubQos, Realm, SlowPolicy, SubQos,
+};
 pub use counters::Counters;
-pub use events::{Delivery, Event, Received};
-pub use host::{Deadline, HostEvent, InterfaceInfo, RecvMeta, Transmit, TxBatch, Via};
+pub use events::{Delivery, Event};
+pub use host::{Deadline, HostAction, HostEvent, InterfaceInfo, RecvMeta, Transmit, TxBatch, Via};
 pub use ids::{EndpointId, EndpointKey, PubId, QueryId, QueryKey, SubId};
 pub use node::Node;
+pub use received::Received;
 pub use time::Time;
 
 /// The bytes on the network, for those who print or check them.

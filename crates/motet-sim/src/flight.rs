@@ -2,7 +2,7 @@
 
 use motet_proto::Time;
 use motet_wire::frame::{Frame, Frames};
-use motet_wire::packet::{DataHeader, PacketType, TAG_LEN, packet_type};
+use motet_wire::packet::{DataHeader, MdataHeader, PacketType, TAG_LEN, packet_type};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -29,11 +29,19 @@ impl<'a> Flight<'a> {
         packet_type(self.bytes).ok()
     }
 
-    /// Its frames, if it is a DATA packet.
+    /// It came by a lane.
+    pub fn is_lane(&self) -> bool {
+        self.packet() == Some(PacketType::Mdata)
+    }
+
+    /// Its frames, if it is a DATA or MDATA packet.
     pub fn frames(&self) -> impl Iterator<Item = Frame<'a>> {
-        let data = self.packet() == Some(PacketType::Data);
         let end = self.bytes.len().saturating_sub(TAG_LEN);
-        let body = if data { self.bytes.get(DataHeader::LEN..end) } else { None };
+        let body = match self.packet() {
+            Some(PacketType::Data) => self.bytes.get(DataHeader::LEN..end),
+            Some(PacketType::Mdata) => self.bytes.get(MdataHeader::LEN..end),
+            _ => None,
+        };
         Frames::new(body.unwrap_or(&[])).map_while(Result::ok)
     }
 

@@ -3,8 +3,9 @@
 use crate::null::{Ledger, Liar, NullCrypto};
 use bytes::BytesMut;
 use motet_proto::{Config, HostEvent, InterfaceInfo, Node, RecvMeta, Time};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 /// Bytes of kernel buffer that a datagram takes beside its own (a `sk_buff` and its slack).
 const TRUESIZE: usize = 768;
@@ -29,6 +30,8 @@ pub struct Iface {
     pub segment: u32,
     /// IP packets larger than this are refused.
     pub mtu: u32,
+    /// It is Wi-Fi: multicast goes at a basic rate, without repair by the radio.
+    pub wifi: bool,
 }
 
 impl Host {
@@ -57,7 +60,7 @@ impl Host {
             mtu: iface.mtu,
             loopback: false,
             multicast: (true, false),
-            class: 1,
+            class: if iface.wifi { 2 } else { 1 },
         };
         let others = self.ifaces.iter().map(eth);
         HostEvent::Interfaces(std::iter::once(lo).chain(others).collect())
@@ -90,6 +93,12 @@ pub struct Slot {
     pub buffer: VecDeque<(RecvMeta, BytesMut)>,
     /// Bytes of kernel memory that may wait in it. Default 4 MiB.
     pub buffer_max: usize,
+    /// Its processor is busy with others: what arrives, and its timers, wait up to so long.
+    pub starved: Duration,
+    /// Lanes that it receives: interface, number, IPv6, and since when the switch knows of it.
+    pub lanes: BTreeMap<(u32, u16, bool), Time>,
+    /// Lanes that it cannot join.
+    pub lanes_denied: bool,
     /// When its timer is set for.
     pub wake: Time,
     /// Timeouts in a row at one moment.
@@ -114,6 +123,9 @@ impl Slot {
             paused: false,
             buffer: VecDeque::new(),
             buffer_max: 4 << 20,
+            starved: Duration::ZERO,
+            lanes: BTreeMap::new(),
+            lanes_denied: false,
             wake: Time::NEVER,
             spins: 0,
             buffered: 0,
@@ -138,6 +150,7 @@ impl Slot {
         let node = Node::new(self.cfg.clone(), crypto, seed, self.incarnation, wall_ms, now);
         (self.node, self.wake, self.spins) = (node.ok(), Time::NEVER, 0);
         self.drop_buffer();
+        self.lanes.clear();
         self.paused = false;
     }
 

@@ -132,6 +132,15 @@ impl Link {
         Self { model, ..Self::default() }
     }
 
+    /// As [`pass`](Self::pass), for one receiver of a multicast that left its sender at `left`: the
+    /// queue there is one for all.
+    pub fn spread(&mut self, left: Time, len: usize, rng: &mut Rng) -> Vec<(Time, Damage)> {
+        let (rate, free) = (self.model.rate.take(), self.free);
+        let copies = self.pass(left, len, rng);
+        (self.model.rate, self.free) = (rate, free);
+        copies
+    }
+
     /// The copies of a datagram of `len` bytes sent now that arrive: none, one or two.
     pub fn pass(&mut self, now: Time, len: usize, rng: &mut Rng) -> Vec<(Time, Damage)> {
         let model = &self.model;

@@ -49,11 +49,11 @@ pub struct Liar(Arc<Lies>);
 struct Lies {
     on: AtomicBool,
     told: AtomicU64,
-    /// What its session packets say instead, given their room; nothing leaves them as they are.
-    words: Mutex<Option<Words>>,
+    script: Mutex<Option<Script>>,
 }
 
-type Words = Box<dyn FnMut(usize) -> Vec<u8> + Send>;
+/// Rewrites the plaintext of a packet in place.
+type Script = Box<dyn FnMut(&mut [u8]) + Send>;
 
 impl Liar {
     /// From now on it lies, or does not.
@@ -61,26 +61,38 @@ impl Liar {
         self.0.on.store(lies, Ordering::Relaxed);
     }
 
+    /// From now on each session packet says what `script` makes of it; those that it leaves alone
+    /// go as they are.
+    pub fn script(&self, script: impl FnMut(&mut [u8]) + Send + 'static) {
+        *self.0.script.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(script));
+    }
+
     /// From now on its session packets say what `words` returns for their room, and padding.
     /// Packets for which it returns nothing, or too much, go as they are.
-    pub fn say(&self, words: impl FnMut(usize) -> Vec<u8> + Send + 'static) {
-        *self.0.words.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(words));
+    pub fn say(&self, mut words: impl FnMut(usize) -> Vec<u8> + Send + 'static) {
+        let lies = Arc::downgrade(&self.0);
+        self.script(move |buf| {
+            let said = words(buf.len());
+            if let Some((front, rest)) = buf.split_at_mut_checked(said.len())
+                && !said.is_empty()
+            {
+                front.copy_from_slice(&said);
+                rest.fill(0); // PADDING
+                if let Some(lies) = lies.upgrade() {
+                    lies.told.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
     }
 
     /// It speaks for itself again.
     pub fn hush(&self) {
-        *self.0.words.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.0.script.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn speak(&self, buf: &mut [u8]) {
-        let mut words = self.0.words.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(said) = words.as_mut().map(|words| words(buf.len())) else { return };
-        if let Some((front, rest)) = buf.split_at_mut_checked(said.len())
-            && !said.is_empty()
-        {
-            front.copy_from_slice(&said);
-            rest.fill(0); // PADDING
-            self.0.told.fetch_add(1, Ordering::Relaxed);
+        if let Some(script) = &mut *self.0.script.lock().unwrap_or_else(PoisonError::into_inner) {
+            script(buf);
         }
     }
 

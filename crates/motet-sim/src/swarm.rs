@@ -6,7 +6,7 @@
 use crate::links::{Burst, LinkModel};
 use crate::net::{Ep, Net, Pub, Sub, config, ms};
 use crate::oracle::Violation;
-use motet_proto::config::{History, QueuePolicy};
+use motet_proto::config::{History, LanePolicy, QueuePolicy};
 use motet_proto::rng::Rng;
 use motet_proto::{PubQos, SlowPolicy, SubQos, Time};
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub struct Outcome {
 /// Which faults a seed has.
 #[derive(Clone, Copy, Debug, Default)]
 struct Faults {
+    /// Lanes begin, and what may happen to them does.
+    lanes: bool,
     partition: bool,
     pause: bool,
     clock: bool,
@@ -166,7 +168,13 @@ impl Swarm {
         let mut net = Net::seeded(seed).links(draw_link(rng_, calm));
         (net.strict, net.keep) = (false, false);
         let mut fault = |n| !calm && one_in(rng_, n);
+        // A chance of their own: what a seed was before lanes it still is.
+        let mut lanes = Rng::new(
+            [bytes[0] ^ 0x5a, bytes[1], bytes[2], 9].repeat(8).try_into().unwrap_or([9; 32]),
+        );
+        let with_lanes = !one_in(&mut lanes, 3);
         let faults = Faults {
+            lanes: with_lanes && !calm,
             partition: fault(2),
             pause: fault(3),
             clock: fault(3),
@@ -186,7 +194,23 @@ impl Swarm {
             eps.push(net.place(host, config(&format!("e{n}"))));
         }
         let topics: Vec<_> = (0..1 + rng.below(4)).map(|n| format!("t/{n}")).collect();
-        let qos = topics.iter().map(|_| draw_pub(&mut rng)).collect();
+        let mut qos: Vec<PubQos> = topics.iter().map(|_| draw_pub(&mut rng)).collect();
+        for qos in &mut qos {
+            let drawn = pick(&mut lanes, &[LanePolicy::Always, LanePolicy::Auto]);
+            qos.lane = if with_lanes { drawn } else { LanePolicy::Never };
+        }
+        for ep in &eps {
+            net.world.slots[ep.0].cfg.lane_rate = 0;
+            if faults.lanes {
+                net.world.slots[ep.0].lanes_denied = one_in(&mut lanes, 8);
+                let starved = one_in(&mut lanes, 10);
+                let by = ms(5 + lanes.below(60));
+                net.world.slots[ep.0].starved = if starved { by } else { Duration::ZERO };
+            }
+        }
+        if faults.lanes && one_in(&mut lanes, 3) {
+            net.world.air.snooping = Some(ms(1_000 + lanes.below(6_000)));
+        }
         Self {
             net,
             rng,
@@ -209,7 +233,8 @@ impl Swarm {
             .iter()
             .map(|q| {
                 format!(
-                    "{:?}/{}/h{}/{}",
+                    "{:?}/{:?}/{}/h{}/{}",
+                    q.lane,
                     q.slow,
                     if q.reliable { "rel" } else { "be" },
                     q.history,

@@ -6,6 +6,8 @@
 //! After each input a node is asked for what it wants sent ([`World::flush`]) and when it wants to
 //! be woken. Events are left to the layer above ([`Net`](crate::Net)).
 
+mod lanes;
+
 use crate::flight::{Flight, Rule, Verdict};
 use crate::host::{Host, Iface, Slot, loopback};
 use crate::links::{Damage, Link, LinkModel};
@@ -76,6 +78,29 @@ pub struct Traffic {
     pub lost_bytes: u64,
     /// Datagrams that an interface refused as too large.
     pub too_large: u64,
+    /// Datagrams sent by lanes, each once however many receive it.
+    pub lane_packets: u64,
+}
+
+/// What multicast is like.
+#[derive(Clone, Copy, Debug)]
+pub struct Air {
+    /// Switches forget who receives a group this long after it joined, for want of a querier (IGMP
+    /// snooping). Default never.
+    pub snooping: Option<Duration>,
+    /// Bytes per second of multicast on Wi-Fi, shared by all senders of a segment. Default 750,000:
+    /// 6 Mbit/s (RFC 9119 §3.1.2).
+    pub basic_rate: u64,
+    /// Part of multicast lost on Wi-Fi, where the radio does not repair it. Default 0.02.
+    pub wifi_loss: f64,
+    /// When the datagram in hand has left its sender.
+    leaves: Time,
+}
+
+impl Default for Air {
+    fn default() -> Self {
+        Self { snooping: None, basic_rate: 750_000, wifi_loss: 0.02, leaves: Time::ZERO }
+    }
 }
 
 /// A network and its hosts.
@@ -102,7 +127,11 @@ pub struct World {
     pub spinning: BTreeSet<usize>,
     queue: BinaryHeap<Reverse<Entry>>,
     tie: u64,
+    /// What multicast is like.
+    pub air: Air,
     links: BTreeMap<(usize, usize), Link>,
+    /// Where a host's multicast waits to leave; one for each segment in the air.
+    ports: BTreeMap<(bool, usize), Time>,
     blocked: BTreeSet<(usize, usize)>,
     unreachable: BTreeSet<IpAddr>,
     owners: BTreeMap<IpAddr, usize>,
@@ -127,7 +156,9 @@ impl World {
             spinning: BTreeSet::new(),
             queue: BinaryHeap::new(),
             tie: 0,
+            air: Air::default(),
             links: BTreeMap::new(),
+            ports: BTreeMap::new(),
             blocked: BTreeSet::new(),
             unreachable: BTreeSet::new(),
             owners: BTreeMap::new(),
@@ -143,6 +174,7 @@ impl World {
             addr: Ipv4Addr::new(10, *segment as u8, (host + 1) as u8, (i + 1) as u8),
             segment: *segment,
             mtu: 1_500,
+            wifi: false,
         };
         let ifaces: Vec<_> = segments.iter().enumerate().map(iface).collect();
         self.owners.extend(ifaces.iter().map(|iface| (IpAddr::V4(iface.addr), host)));
@@ -217,6 +249,10 @@ impl World {
         self.rules.clear();
         self.blocked.clear();
         self.unreachable.clear();
+        self.air.snooping = None;
+        for slot in &mut self.slots {
+            (slot.starved, slot.lanes_denied) = (Duration::ZERO, false);
+        }
         let healed = self.link.healed();
         self.set_links(&healed);
     }
@@ -348,9 +384,11 @@ impl World {
                 self.send(slot, &transmit, datagram);
             }
         }
+        self.memberships(slot);
         self.batch = batch;
         let deadline = self.slots[slot].node.as_ref().and_then(Node::poll_timeout);
         let at = deadline.map_or(Time::NEVER, |deadline| deadline.at.max(now));
+        let at = self.when_run(slot, at);
         if at != self.slots[slot].wake {
             self.slots[slot].wake = at;
             if at != Time::NEVER {
@@ -384,6 +422,9 @@ impl World {
                 self.fly((from, Some(to)), transmit.dst, meta, bytes);
             }
             return;
+        }
+        if let Via::Lane { iface, lane, v6 } = transmit.via {
+            return self.send_lane(from, (iface, lane, v6), transmit.dst, bytes);
         }
         if transmit.via != Via::Unicast {
             return;
@@ -430,8 +471,10 @@ impl World {
         let (from, to) = way;
         let now = self.now;
         let multicast = meta.via != Via::Unicast;
-        self.traffic.packets += 1;
-        self.traffic.bytes += bytes.len() as u64;
+        if !matches!(meta.via, Via::Lane { .. }) {
+            self.traffic.packets += 1;
+            self.traffic.bytes += bytes.len() as u64;
+        }
         self.trace.datagram(now, from, to.unwrap_or(usize::MAX), bytes);
         let flight = Flight { now, from, to, dst, multicast, bytes };
         let mut verdict = Verdict::Pass;
@@ -450,7 +493,11 @@ impl World {
         } else {
             let model = &self.link;
             let link = self.links.entry(hosts).or_insert_with(|| Link::new(model.clone()));
-            link.pass(now, bytes.len(), &mut self.rng)
+            if matches!(meta.via, Via::Lane { .. }) {
+                link.spread(self.air.leaves, bytes.len(), &mut self.rng)
+            } else {
+                link.pass(now, bytes.len(), &mut self.rng)
+            }
         };
         self.trace.line(now, |text| describe(text, &flight, verdict, copies.len()));
         if copies.is_empty() {
@@ -463,6 +510,7 @@ impl World {
             damage.apply(&mut copy);
             let bytes = BytesMut::from(&copy[..]);
             let at = if let Verdict::Late(by) = verdict { at + by } else { at };
+            let at = self.when_run(slot, at);
             if let Verdict::Twice(by) = verdict {
                 self.push(at + by, Ev::Arrive { slot, meta, bytes: bytes.clone() });
             }

@@ -161,7 +161,8 @@ impl<'a> Reader<'a> {
         (0..n).map(|_| self.get_address()).collect()
     }
 
-    fn get_address(&mut self) -> Result<IpAddr, Malformed> {
+    /// Takes `u8` family 4 or 6 and an address.
+    pub fn get_address(&mut self) -> Result<IpAddr, Malformed> {
         match self.get_u8()? {
             4 => self.get_array::<4>().map(|v4| IpAddr::V4(Ipv4Addr::from(*v4))),
             6 => self.get_array::<16>().map(|v6| IpAddr::V6(Ipv6Addr::from(*v6))),
@@ -240,16 +241,19 @@ pub fn put_key(out: &mut Vec<u8>, key: &EndpointKey) {
 /// Appends `u8 n` and the first `max` addresses.
 pub fn put_addresses(out: &mut Vec<u8>, addresses: &[IpAddr], max: u8) {
     out.push(addresses.len().min(usize::from(max)) as u8);
-    for address in addresses.iter().take(usize::from(max)) {
-        match address {
-            IpAddr::V4(v4) => {
-                out.push(4);
-                out.extend_from_slice(&v4.octets());
-            }
-            IpAddr::V6(v6) => {
-                out.push(6);
-                out.extend_from_slice(&v6.octets());
-            }
+    addresses.iter().take(usize::from(max)).for_each(|address| put_address(out, address));
+}
+
+/// Appends `u8` family and the address.
+pub fn put_address(out: &mut Vec<u8>, address: &IpAddr) {
+    match address {
+        IpAddr::V4(v4) => {
+            out.push(4);
+            out.extend_from_slice(&v4.octets());
+        }
+        IpAddr::V6(v6) => {
+            out.push(6);
+            out.extend_from_slice(&v6.octets());
         }
     }
 }

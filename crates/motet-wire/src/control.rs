@@ -12,7 +12,7 @@
 //! | 08 | MEMBERS | vi n ≤ 64, n × [`Member`] |
 //! | 09 | PROBE_REQ | 16 B id, u64 incarnation |
 //! | 0A | PROBE_RESULT | 16 B id, u64 incarnation, u8 (0 reached, 1 silent, 2 unknown), vi rtt_us |
-//! | 0B | LANE_OFFER | u64 source tag, u16 lane, group, u16 port, vi epoch, u8 suite, 32 B key, vi start pn, vi n × vi stream |
+//! | 0B | LANE_OFFER | u64 source tag, u16 lane, u8 family 4/6, group address, u16 port, u16 mtu, vi epoch, u8 suite, 32 B key, vi start pn, vi n ≤ 128, n × vi stream |
 //! | 0C | LANE_KEY | u64 source tag, vi epoch, 32 B key, vi start pn |
 //! | 0D | HISTORY_PULL | vi id, topic or pattern, vi depth, vi n ≤ 64 × (writer, vi stream, vi seq known) |
 //! | 0E | SHM_OFFER | u64 source tag, vi stream set, layout version |
@@ -27,11 +27,14 @@
 //!   REJECT may grow, and a receiver takes an unknown one as a refusal.
 //! - **W-46** MEMBERS holds at most 64 members; the body of ANSWER has at most 32,768 bytes.
 //! - **W-47** The argument of ASK has at most 4,096 bytes; a receiver skips what follows it.
+//! - **W-48** LANE_OFFER names at most 128 streams.
 
+mod lane;
 mod open;
 
 use alloc::{string::String, vec::Vec};
 
+pub use lane::{LaneKey, LaneOffer, MAX_LANE_STREAMS, Secret};
 pub use open::{Class, MAX_TOPIC, MAX_TYPE_TAG, Open, Order};
 
 use crate::codec::{self, Reader, put_u64, put_vi, put_vi_bytes};
@@ -198,20 +201,10 @@ pub enum Control<'a> {
         /// Round-trip time, µs, if reached.
         rtt_us: u64,
     },
-    /// A lane that carries streams.
-    LaneOffer {
-        /// The lane's source.
-        source_tag: u64,
-        /// The other fields.
-        rest: &'a [u8],
-    },
+    /// A lane that carries streams; without streams: it carries none any more.
+    LaneOffer(LaneOffer),
     /// The next key of a lane.
-    LaneKey {
-        /// The lane's source.
-        source_tag: u64,
-        /// The other fields.
-        rest: &'a [u8],
-    },
+    LaneKey(LaneKey),
     /// "Give me what you keep."
     HistoryPull {
         /// Names the pull in answers.
@@ -279,8 +272,8 @@ impl<'a> Control<'a> {
             Self::Members(_) => ty::MEMBERS,
             Self::ProbeReq(_) => ty::PROBE_REQ,
             Self::ProbeResult { .. } => ty::PROBE_RESULT,
-            Self::LaneOffer { .. } => ty::LANE_OFFER,
-            Self::LaneKey { .. } => ty::LANE_KEY,
+            Self::LaneOffer(_) => ty::LANE_OFFER,
+            Self::LaneKey(_) => ty::LANE_KEY,
             Self::HistoryPull { .. } => ty::HISTORY_PULL,
             Self::ShmOffer { .. } => ty::SHM_OFFER,
             Self::Query { .. } => ty::QUERY,
@@ -321,9 +314,9 @@ impl<'a> Control<'a> {
                 out.push(*result);
                 put_vi(out, *rtt_us);
             }
-            Self::LaneOffer { source_tag, rest }
-            | Self::LaneKey { source_tag, rest }
-            | Self::ShmOffer { source_tag, rest } => {
+            Self::LaneOffer(offer) => offer.encode(out),
+            Self::LaneKey(key) => key.encode(out),
+            Self::ShmOffer { source_tag, rest } => {
                 put_u64(out, *source_tag);
                 out.extend_from_slice(rest);
             }
@@ -395,8 +388,8 @@ impl<'a> Control<'a> {
             ty::PROBE_RESULT => {
                 Self::ProbeResult { key: r.get_key()?, result: r.get_u8()?, rtt_us: r.get_vi()? }
             }
-            ty::LANE_OFFER => Self::LaneOffer { source_tag: r.get_u64()?, rest: r.rest() },
-            ty::LANE_KEY => Self::LaneKey { source_tag: r.get_u64()?, rest: r.rest() },
+            ty::LANE_OFFER => Self::LaneOffer(LaneOffer::decode(r)?),
+            ty::LANE_KEY => Self::LaneKey(LaneKey::decode(r)?),
             ty::HISTORY_PULL => Self::HistoryPull { id: r.get_vi()?, rest: r.rest() },
             ty::SHM_OFFER => Self::ShmOffer { source_tag: r.get_u64()?, rest: r.rest() },
             ty::QUERY => Self::Query { id: r.get_vi()?, what: r.get_u8()?, cursor: r.get_vi()? },

@@ -20,7 +20,7 @@
 //! | 1C | NCF | as NAK | y |
 //! | 1D | PARITY | reserved | y |
 //! | 20 | LANE_HB | vi readers_log2, vi grtt_us, vi n ≤ 128, n × (vi stream, vi first_avail, vi next_seq) | y |
-//! | 21 | LANE_STATE | u64 source tag, u8 (0 ready, 1 lost, 2 refused), vi loss_ppm | |
+//! | 21 | LANE_STATE | u64 source tag, u8 (0 ready, 1 lost, 2 refused; from the writer 3 acknowledge), vi loss_ppm | |
 //! | 40–7F | extension | vi len, bytes | y |
 //!
 //! - **W-21** A receiver that meets a frame it must understand (00–3F) and does not, or a type from
@@ -42,7 +42,7 @@ mod nak;
 pub use ack::{Ack, AckRanges, MAX_ACK_RANGES, put_ack, put_lane_ack};
 pub use decode::Frames;
 pub use encode::{frag_overhead, msg_overhead, msgs_header_len, put_msgs_header};
-pub use lists::{Bodies, LaneHbItem, LaneHbItems, MAX_LANE_HB};
+pub use lists::{Bodies, LaneHbItem, LaneHbItems, MAX_LANE_HB, put_lane_hb};
 pub use nak::{MAX_NAK_ITEMS, MAX_NAK_RANGES, NakBuilder, NakItem, NakItems};
 
 /// Bytes that the reason of a CLOSE can have.
@@ -261,11 +261,11 @@ pub enum Frame<'a> {
         /// The streams.
         items: LaneHbItems<'a>,
     },
-    /// What a reader says about a lane.
+    /// What a reader says about a lane, or its writer asks.
     LaneState {
         /// The lane's source.
         source_tag: u64,
-        /// 0 ready, 1 lost, 2 refused.
+        /// A reader's 0 ready, 1 lost, 2 refused; a writer's 3: send LANE_ACKs.
         state: u8,
         /// Loss, parts per million.
         loss_ppm: u64,

@@ -211,7 +211,7 @@ fn a_parameter_given_twice_is_refused() {
 #[test] // W-45
 fn a_choice_that_does_not_exist_is_refused() {
     assert_eq!(frame(&[0x19, 1, 1, 1, 6]), Err(Malformed::Value));
-    assert_eq!(frame(&[0x21, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0]), Err(Malformed::Value));
+    assert_eq!(frame(&[0x21, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0]), Err(Malformed::Value));
     assert_eq!(Control::decode(&[0x10, 3, 1, 2, 0]), Err(Malformed::Value));
     for choices in [[2, 0, 0], [0, 3, 0], [0, 0, 8]] {
         let mut bytes = Vec::new();
@@ -278,4 +278,30 @@ fn only_frames_that_answer_or_end_ask_for_no_ack() {
     assert!(asks(&[1]) && asks(&[0x10, 1, 1, 1, 0]) && asks(&[0x1b, 1, 0]));
     assert!(!asks(&[0]) && !asks(&[2, 0, 0, 0, 0]) && !asks(&[4, 0, 0]));
     assert!(!asks(&[8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
+}
+
+#[test] // W-48
+fn a_lane_offer_names_at_most_128_streams() {
+    let offer = |n: usize| {
+        let key = motet_wire::control::Secret([1; 32]);
+        let group = std::net::IpAddr::from([239, 192, 138, 1]);
+        let streams = vec![7; n];
+        let offer = motet_wire::control::LaneOffer {
+            source_tag: 1,
+            lane: 1,
+            group,
+            port: 37_320,
+            mtu: 1_452,
+            epoch: 0,
+            suite: 1,
+            key,
+            start_pn: 0,
+            streams,
+        };
+        let mut out = Vec::new();
+        motet_wire::control::Control::LaneOffer(offer).encode(&mut out);
+        motet_wire::control::Control::decode(&out).map(|_| ())
+    };
+    assert_eq!(offer(128), Ok(()));
+    assert_eq!(offer(129), Err(Malformed::Count));
 }

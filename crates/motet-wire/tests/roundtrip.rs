@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use motet_wire::codec::{self, MAX_VI, Reader};
-use motet_wire::control::{Class, Open, Order, RejectReason};
+use motet_wire::control::{Class, LaneKey, LaneOffer, Open, Order, RejectReason, Secret};
 use motet_wire::frame::{self, GapReason, NakBuilder, NakItem};
 use motet_wire::handshake::{Hs1, Hs2, Hs3, is_foreign_hs1};
 use motet_wire::packet::{Cookie, DataHeader, Hint, MdataHeader, RealmHeader, Reset, Vneg};
@@ -23,6 +23,10 @@ fn id() -> impl Strategy<Value = EndpointId> {
 
 fn key() -> impl Strategy<Value = EndpointKey> {
     (id(), any::<u64>()).prop_map(|(id, incarnation)| EndpointKey { id, incarnation })
+}
+
+fn address() -> impl Strategy<Value = IpAddr> {
+    prop_oneof![any::<[u8; 4]>().prop_map(IpAddr::from), any::<[u8; 16]>().prop_map(IpAddr::from)]
 }
 
 fn addresses(max: usize) -> impl Strategy<Value = Vec<IpAddr>> {
@@ -378,8 +382,6 @@ proptest! {
             Control::RejectMsg { stream, seq: a, limit: b },
             Control::ProbeReq(key),
             Control::ProbeResult { key, result: byte, rtt_us: a },
-            Control::LaneOffer { source_tag: tag, rest },
-            Control::LaneKey { source_tag: tag, rest },
             Control::HistoryPull { id: a, rest },
             Control::ShmOffer { source_tag: tag, rest },
             Control::Query { id: a, what: byte, cursor: b },
@@ -389,6 +391,26 @@ proptest! {
         ] {
             same_control(&control);
         }
+    }
+
+    #[test]
+    fn offers_and_keys_of_lanes_come_back(tag: u64, lane: u16, group in address(), port: u16, mtu: u16, epoch in vi(), suite: u8, key: [u8; 32], start_pn in vi(), streams in vec(any::<u32>(), 0..=128)) {
+        let key = Secret(key);
+        let offer = LaneOffer { source_tag: tag, lane, group, port, mtu, epoch, suite, key: key.clone(), start_pn, streams };
+        same_control(&Control::LaneOffer(offer));
+        same_control(&Control::LaneKey(LaneKey { source_tag: tag, epoch, key, start_pn }));
+    }
+
+    #[test]
+    fn heartbeats_of_lanes_come_back(log2 in 0_u8..64, grtt_us in vi(), items in vec((any::<u32>(), vi(), vi()), 0..=128)) {
+        let item = |(stream, first_avail, next_seq): &(u32, u64, u64)| frame::LaneHbItem { stream: *stream, first_avail: *first_avail, next_seq: *next_seq };
+        let items: Vec<_> = items.iter().map(item).collect();
+        let mut out = Vec::new();
+        frame::put_lane_hb(&mut out, log2, grtt_us, &items);
+        let frames: Vec<_> = Frames::new(&out).collect::<Result<_, _>>().unwrap();
+        let [Frame::LaneHb { readers_log2, grtt_us: back, items: list }] = &frames[..] else { panic!("{frames:?}") };
+        prop_assert_eq!((*readers_log2, *back), (log2, grtt_us));
+        prop_assert_eq!(list.clone().collect::<Vec<_>>(), items);
     }
 
     #[test]

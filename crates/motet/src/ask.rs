@@ -11,7 +11,7 @@ use minicbor::Encode;
 use motet_proto::discovery::NeighbourKind;
 use motet_proto::transport::liveness::State;
 use motet_proto::wire::record::roles;
-use motet_proto::{EndpointId, EndpointKey, PubQos, SlowPolicy, Time, node};
+use motet_proto::{EndpointId, EndpointKey, LanePolicy, PubQos, SlowPolicy, Time, node};
 use tokio::sync::oneshot;
 
 use crate::driver::{Answered, Core, Inner};
@@ -150,7 +150,7 @@ pub(crate) fn answer(
             (body, next)
         }
         TOPICS => {
-            let (topics, subscriptions) = (topics(inner), subscriptions(inner));
+            let (topics, subscriptions) = (topics(core, inner), subscriptions(inner));
             let split = topics.len();
             let all = topics.iter().map(encode).chain(subscriptions.iter().map(encode));
             let (mut page, next) = cut(all, start);
@@ -171,7 +171,7 @@ pub(crate) fn snapshot(core: &Core) -> Snapshot {
     let mut snapshot = core.with(|inner, now| Snapshot {
         endpoint: endpoint(core, inner),
         peers: inner.node.peers().iter().map(|peer| describe(peer, now)).collect(),
-        topics: topics(inner),
+        topics: topics(core, inner),
         subscriptions: subscriptions(inner),
         counters: counters(core, inner),
         neighbours: neighbours(inner, now),
@@ -240,18 +240,13 @@ fn describe(peer: &node::PeerView, now: Time) -> PeerReport {
     }
 }
 
-fn topics(inner: &Inner) -> Vec<TopicReport> {
+fn topics(core: &Core, inner: &Inner) -> Vec<TopicReport> {
     let publications = inner.node.publications();
+    let peers = inner.node.peers();
     let each = publications.iter().map(|publication| {
-        let PubQos { reliable, priority, history, slow, log_bytes, .. } = publication.qos;
-        let readers = publication.readers.iter().take(LISTED_MAX).map(|reader| ReaderReport {
-            id: reader.key.id.to_string(),
-            name: reader.name.to_string(),
-            state: reader.state.clone(),
-            acked: reader.acked,
-            unacked: reader.unacked,
-            local: reader.local,
-        });
+        let PubQos { reliable, priority, history, slow, log_bytes, lane, .. } = publication.qos;
+        let listed = publication.readers.iter().take(LISTED_MAX);
+        let readers = listed.map(|reader| describe_reader(core, reader, &peers));
         TopicReport {
             topic: publication.topic.to_string(),
             type_tag: publication.qos.type_tag.clone(),
@@ -265,9 +260,51 @@ fn topics(inner: &Inner) -> Vec<TopicReport> {
             next: publication.next,
             readers: readers.collect(),
             readers_total: publication.readers.len() as u64,
+            lane: lane_name(lane).to_owned(),
         }
     });
     each.collect()
+}
+
+fn describe_reader(
+    core: &Core,
+    reader: &node::ReaderView,
+    peers: &[node::PeerView],
+) -> ReaderReport {
+    let report = ReaderReport {
+        id: reader.key.id.to_string(),
+        name: reader.name.to_string(),
+        state: reader.state.clone(),
+        acked: reader.acked,
+        unacked: reader.unacked,
+        local: reader.local,
+        ..ReaderReport::default()
+    };
+    let now = core.clock.now();
+    match reader.carrier {
+        None => ReaderReport { carrier: "local".to_owned(), ..report },
+        Some(node::Carrier::Unicast { why }) => {
+            let peer = peers.iter().find(|peer| peer.key == reader.key);
+            ReaderReport {
+                carrier: "unicast".to_owned(),
+                by: peer.map(|peer| peer.addr.to_string()).unwrap_or_default(),
+                why: if core.sockets.plan.multicast() {
+                    why.text(now)
+                } else {
+                    "multicast is off".to_owned()
+                },
+                ..report
+            }
+        }
+        Some(node::Carrier::Lane { lane, iface, since, readers, .. }) => ReaderReport {
+            carrier: "lane".to_owned(),
+            by: core.sockets.lanes.interface_name(iface),
+            lane: Some(lane),
+            lane_readers: Some(readers as u64),
+            lane_seconds: Some(now.since(since).as_secs_f64()),
+            ..report
+        },
+    }
 }
 
 fn subscriptions(inner: &Inner) -> Vec<SubscriptionReport> {
@@ -296,10 +333,10 @@ fn subscriptions(inner: &Inner) -> Vec<SubscriptionReport> {
 fn counters(core: &Core, inner: &Inner) -> Vec<CounterReport> {
     let (sends, receives) = (&core.calls.sends, &core.calls.receives);
     let own = [
-        ("send_calls", "Sends on the unicast socket.", sends.load(Relaxed)),
+        ("send_calls", "Sends on the unicast socket and to lanes.", sends.load(Relaxed)),
         (
             "receive_calls",
-            "Receives on the unicast socket that brought some.",
+            "Receives on the unicast socket and from lanes that brought some.",
             receives.load(Relaxed),
         ),
     ];
@@ -333,6 +370,14 @@ fn slow_name(slow: SlowPolicy) -> &'static str {
         SlowPolicy::DropNewest => "drop-newest",
         SlowPolicy::Block => "block",
         SlowPolicy::Disconnect(_) => "disconnect",
+    }
+}
+
+fn lane_name(lane: LanePolicy) -> &'static str {
+    match lane {
+        LanePolicy::Auto => "auto",
+        LanePolicy::Never => "never",
+        LanePolicy::Always => "always",
     }
 }
 

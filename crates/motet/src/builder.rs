@@ -244,6 +244,14 @@ impl Builder {
         config.advertise = self.advertise;
         config.group_v4 = plan.group_v4;
         config.group_v6 = plan.group_v6;
+        // Where discovery has a port of its own, lanes are there too.
+        let port = plan.group_v4.or(plan.group_v6).map_or(0, |group| group.port());
+        if port != 0 {
+            config.lane_port = port;
+        }
+        if !plan.multicast() {
+            config.lanes_max = 0;
+        }
         if self.observer {
             config.roles |= roles::OBSERVER;
         }
@@ -261,7 +269,7 @@ impl Builder {
         let (seed, wall) = (state::random_seed(), motet_net::wall_ms());
         let mut node = Node::new(config, crypto, seed, ring.incarnation, wall, now)?;
         let sockets = Sockets::new(unicast, plan);
-        let interfaces = sockets.refresh().map_err(OpenError::Interfaces)?;
+        let (interfaces, _) = sockets.refresh().map_err(OpenError::Interfaces)?;
         node.handle_host(now, HostEvent::Interfaces(interfaces));
         let timer = Timer::new().map_err(OpenError::Socket)?;
         let secured = !self.insecure;

@@ -70,7 +70,9 @@ pub use impair::Impairment;
 pub use message::{Delivery, Message, Outgoing};
 pub use motet_proto::config::{ConfigError, History, QueuePolicy};
 pub use motet_proto::events::{DownReason, MissedReason, WriterState};
-pub use motet_proto::{Congestion, EndpointId, EndpointKey, Liveness, PubQos, SlowPolicy, SubQos};
+pub use motet_proto::{
+    Congestion, EndpointId, EndpointKey, LanePolicy, Liveness, PubQos, SlowPolicy, SubQos,
+};
 pub use publisher::Publisher;
 pub use realm::{InvitationLine, RealmInfo, Realms};
 pub use subscriber::Subscriber;

@@ -128,6 +128,8 @@ reports! {
         10 readers: Vec<ReaderReport>,
         /// How many there are.
         11 readers_total: u64,
+        /// Whether it may leave as multicast: `auto`, `never` or `always`.
+        12 lane: String,
     }
 
     /// A reader of a topic, as its writer sees it.
@@ -144,6 +146,18 @@ reports! {
         4 unacked: u64,
         /// It is in the writer's own endpoint.
         5 local: bool,
+        /// What brings the messages to it: `unicast`, `lane`, or `local`.
+        6 carrier: String,
+        /// Where its packets go: the reader's address, or the interface that the lane leaves by.
+        7 by: String,
+        /// Why not a lane; empty if it is one.
+        8 why: String,
+        /// Number of the lane.
+        9 lane: Option<u16>,
+        /// Readers that share the lane.
+        10 lane_readers: Option<u64>,
+        /// Seconds since it came to this lane.
+        11 lane_seconds: Option<f64>,
     }
 
     /// A subscription of an endpoint.
@@ -202,8 +216,8 @@ reports! {
 
     /// One thing that `doctor` looked at.
     DoctorFinding {
-        /// What was looked at: `interfaces`, `multicast`, `buffers`, `files`, `clock`, `realm`,
-        /// `neighbours`.
+        /// What was looked at: `interfaces`, `multicast`, `lanes`, `buffers`, `files`, `clock`,
+        /// `realm`, `neighbours`.
         0 check: String,
         /// Whether it is as it should be.
         1 ok: bool,

@@ -34,6 +34,7 @@ impl<C: Crypto> Node<C> {
             earlier(half.since + HALF_OPEN_FOR, "half-open handshake");
         }
         earlier(self.peers_due, "peer");
+        earlier(self.lanes.deadline(), "lane");
         for publication in self.timed.iter().filter_map(|stream| self.publications.get(stream)) {
             if let Some(at) = publication.closing {
                 earlier(at, "publication closing");
@@ -58,6 +59,7 @@ impl<C: Crypto> Node<C> {
         }
         self.poll_dials(now);
         self.peers_timeout(now);
+        self.lanes_timeout(now);
         self.publications_timeout(now);
     }
 
@@ -74,6 +76,7 @@ impl<C: Crypto> Node<C> {
         let late = now.since(deadline.at.max(last));
         if late > LATE {
             self.peers.iter_mut().flatten().for_each(|peer| peer.session.watch.forgive(now, late));
+            self.lanes.forgive(late);
         }
     }
 

@@ -218,11 +218,9 @@ impl<C: Crypto> Node<C> {
                 self.say(now, at, &reject);
             }
             Record::Resume { stream, .. } => self.on_resume(now, at, stream),
-            Record::ProbeResult { .. }
-            | Record::LaneOffer { .. }
-            | Record::LaneKey { .. }
-            | Record::ShmOffer { .. }
-            | Record::Unknown(_) => {}
+            Record::LaneOffer(offer) => self.on_lane_offer(now, at, offer),
+            Record::LaneKey(key) => self.on_lane_key(at, key),
+            Record::ProbeResult { .. } | Record::ShmOffer { .. } | Record::Unknown(_) => {}
         }
     }
 

@@ -17,6 +17,7 @@
 //! | `announce` | discovery's wishes → beacons, dials, probes |
 //! | `partings` | peers that fall silent or leave |
 //! | `deliver` | streams → subscriptions |
+//! | `lanes` | publications → multicast groups → streams |
 //! | `transmit` | streams, feedback → packets |
 //! | `clockwork` | deadlines → all of them |
 //! | `explain` | all of them → why a peer gets our data or not |
@@ -29,6 +30,7 @@ mod control;
 mod deliver;
 mod explain;
 mod failures;
+mod lanes;
 mod local;
 mod notes;
 mod offers;
@@ -52,6 +54,7 @@ use crate::discovery::Discovery;
 use crate::events::Event;
 use crate::host::Via;
 use crate::ids::{EndpointId, EndpointKey, PubId, StreamId, SubId};
+use crate::received::Runs;
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::topics::interest::LocalInterest;
@@ -64,11 +67,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use failures::Failures;
+use lanes::Lanes;
 use local::{Publication, Subscription};
 use peer::Peer;
 use realm::{RealmKeys, Wall};
 
 pub use explain::{LAGGING_AFTER, Other};
+pub use lanes::{Carrier, WhyUnicast};
 pub use verbs::{AdvertiseError, Message, PublishError, QueryError, SubscribeError};
 pub use views::{PeerView, PublicationView, ReaderView, SubscriptionView, WriterView};
 
@@ -106,6 +111,9 @@ pub struct Node<C: Crypto> {
     matching: Index<SubId>,
     interest: LocalInterest,
     blocks: Blocks,
+    /// The publication whose newest messages are still in `blocks`.
+    packing: Option<StreamId>,
+    runs: Runs,
     outbox: VecDeque<Packet>,
     ready: VecDeque<usize>,
     events: VecDeque<Event>,
@@ -131,6 +139,7 @@ pub struct Node<C: Crypto> {
     awake: Time,
     /// A writer dropped a stream of ours since we last asked anew.
     evicted: bool,
+    lanes: Lanes<C::Aead>,
 }
 
 /// A datagram that is ready to leave.
@@ -198,6 +207,8 @@ impl<C: Crypto> Node<C> {
             matching: Index::default(),
             interest: LocalInterest::default(),
             blocks: Blocks::default(),
+            packing: None,
+            runs: Runs::default(),
             outbox: VecDeque::new(),
             ready: VecDeque::new(),
             events: VecDeque::new(),
@@ -216,6 +227,7 @@ impl<C: Crypto> Node<C> {
             leaving: false,
             awake: now,
             evicted: false,
+            lanes: Lanes::new(),
         })
     }
 
@@ -237,6 +249,16 @@ impl<C: Crypto> Node<C> {
         {
             peer.queued = true;
             self.ready.push_back(at);
+        }
+    }
+
+    /// What was published last becomes readable: before anything is sent or delivered, and before
+    /// another publication packs.
+    fn seal_packed(&mut self) {
+        if let Some(stream) = self.packing.take()
+            && let Some(publication) = self.publications.get_mut(&stream)
+        {
+            publication.log.seal(&mut self.blocks);
         }
     }
 

@@ -3,11 +3,13 @@
 use super::Node;
 use super::deliver::{free, stream_end};
 use super::failures::StreamNote;
+use super::lanes::{Leaves, Tie};
 use super::local::Subscription;
 use super::peer::{Incoming, OutState, Outgoing, STREAMS_MAX};
 use crate::crypto::Crypto;
 use crate::events::{DownReason, Event, WriterState};
 use crate::ids::{StreamId, SubId};
+use crate::received::Origin;
 use crate::time::Time;
 use crate::topics::lag::LagClock;
 use crate::topics::name::TopicName;
@@ -72,6 +74,7 @@ impl<C: Crypto> Node<C> {
             offered_at: now,
             behind: false,
             status_from: 0,
+            tie: Tie::NONE,
         });
         (out.offered, out.offered_at) = (log.first(), now);
         if out.state != OutState::Suspended {
@@ -165,8 +168,10 @@ impl<C: Crypto> Node<C> {
             order: Order::Fifo,
             max_message: self.cfg.max_message,
         };
+        let (writer, writer_name) = (key, peer.name.clone());
         let incoming = peer.ins.entry(stream).or_insert_with(|| Incoming {
             topic: topic.clone(),
+            origin: Origin { topic: topic.arc(), writer, writer_name }.into(),
             reader: Reader::new(start, qos),
             subs: Vec::new(),
             starts: Default::default(),
@@ -228,6 +233,7 @@ impl<C: Crypto> Node<C> {
         start: u64,
         window: u64,
     ) {
+        self.lane_release(now, at, stream, Leaves::Ended); // it chooses its place anew
         let Some(publication) = self.publications.get(&stream) else { return };
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let Some(out) = peer.outs.get_mut(&stream) else { return };
@@ -247,6 +253,7 @@ impl<C: Crypto> Node<C> {
         self.wake(at);
         if joined {
             self.tell_joined(stream, key);
+            self.watch_for_lanes(now, stream);
         }
         self.on_acked(now, stream);
     }

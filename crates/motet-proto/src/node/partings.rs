@@ -14,6 +14,7 @@ use alloc::vec::Vec;
 impl<C: Crypto> Node<C> {
     /// A peer's session died of silence: its streams wait for its return (T-5).
     pub(super) fn on_dead(&mut self, now: Time, at: usize) {
+        self.lanes_give_up(now, at);
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let (key, name) = (peer.key, peer.name.clone());
         let silent = now.since(peer.session.watch.heard());
@@ -57,6 +58,8 @@ impl<C: Crypto> Node<C> {
 
     /// Forgets a peer and all its streams.
     pub(super) fn free_peer(&mut self, now: Time, at: usize, reason: DownReason) {
+        let willing = matches!(reason, DownReason::Left | DownReason::Closed);
+        self.lanes_forget(now, at, !willing);
         let Some(peer) = self.peers.get_mut(at).and_then(Option::take) else { return };
         let was_dead = matches!(peer.session.watch.state(), State::Dead(_));
         let (key, name) = (peer.key, peer.name.clone());

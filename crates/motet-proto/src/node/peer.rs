@@ -1,7 +1,9 @@
 //! One peer: its session, its control streams, the streams to and from it.
 
+use super::lanes::Tie;
 use crate::fragmentation::assembly::Assembly;
 use crate::ids::{EndpointKey, StreamId, SubId};
+use crate::received::Origin;
 use crate::time::Time;
 use crate::topics::interest::RemoteInterest;
 use crate::topics::lag::LagClock;
@@ -45,6 +47,9 @@ pub(super) struct Peer<A> {
     pub(super) share: Share,
     /// What is to be asked for again; it leaves as packets take it.
     pub(super) naks: VecDeque<(StreamId, NakItem)>,
+    /// LANE_STATE and LANE_ACK frames for the next packet.
+    pub(super) lane_says: Vec<u8>,
+    pub(super) lane_acks: Vec<u8>,
     /// It stands in the node's list of those with something to send.
     pub(super) queued: bool,
     /// When the pacer lets the next packet go.
@@ -149,6 +154,8 @@ pub(super) struct Outgoing {
     pub(super) behind: bool,
     /// A STATUS in a packet below this was said before the reader chose its place.
     pub(super) status_from: u64,
+    /// Its lane, if any.
+    pub(super) tie: Tie,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -165,6 +172,7 @@ pub(super) enum OutState {
 
 pub(super) struct Incoming {
     pub(super) topic: TopicName,
+    pub(super) origin: Arc<Origin>,
     pub(super) reader: Reader<Assembly>,
     pub(super) subs: Vec<SubId>,
     /// Where subscriptions start that came when the stream was open already.

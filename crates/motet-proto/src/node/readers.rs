@@ -2,6 +2,7 @@
 
 use super::Node;
 use super::deliver::stream_end;
+use super::lanes::{Leaves, Tie};
 use super::peer::{OutState, Outgoing};
 use crate::config::SlowPolicy;
 use crate::crypto::Crypto;
@@ -21,6 +22,7 @@ impl<C: Crypto> Node<C> {
         stream: StreamId,
         reason: DownReason,
     ) {
+        self.lane_release(now, at, stream, Leaves::Ended);
         let Some(peer) = self.peer(at) else { return };
         let Some(out) = peer.outs.remove(&stream) else { return };
         let reader = peer.key;
@@ -89,6 +91,7 @@ impl<C: Crypto> Node<C> {
                 }
             }
         }
+        self.wake_lanes(stream);
     }
 
     /// The first message that some reader still needs; with `absent` also for readers whose
@@ -164,6 +167,7 @@ impl<C: Crypto> Node<C> {
                         offered: log.next(),
                         behind: false,
                         status_from: 0,
+                        tie: Tie::NONE,
                     };
                     if let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) {
                         peer.outs.insert(stream, out);

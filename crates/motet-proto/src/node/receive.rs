@@ -49,7 +49,8 @@ impl<C: Crypto> Node<C> {
             PacketType::Cookie => self.on_cookie(now, &meta, &packet),
             PacketType::Reset => self.on_reset(now, &packet),
             PacketType::Vneg => self.on_vneg(now, &meta, &packet),
-            PacketType::Mdata | PacketType::Hint => self.counters.unsupported_packets += 1, // S-60
+            PacketType::Mdata => self.on_mdata(now, &meta, packet),
+            PacketType::Hint => self.counters.unsupported_packets += 1, // S-60
         }
     }
 
@@ -62,6 +63,7 @@ impl<C: Crypto> Node<C> {
                 let payload = mtu.map_or(0xffff, |mtu| mtu.saturating_sub(48).max(512));
                 self.mtu_cap = u16::try_from(payload).unwrap_or(u16::MAX);
                 self.discovery.on_interfaces(now, &list);
+                self.lanes_on_interfaces(now, &list);
                 for at in 0..self.peers.len() {
                     if let Some(peer) = self.peer(at) {
                         let own = || list.iter().flat_map(|face| &face.addresses);
@@ -76,6 +78,9 @@ impl<C: Crypto> Node<C> {
             HostEvent::RxDropped(n) => self.counters.kernel_drops += n,
             HostEvent::TooBig { dst, size } => {
                 let size = u16::try_from(size).unwrap_or(u16::MAX);
+                if dst.ip().is_multicast() {
+                    self.lane_too_big(dst);
+                }
                 for at in 0..self.peers.len() {
                     if let Some(peer) = self.peer(at)
                         && peer.session.path.remote == dst
@@ -93,6 +98,7 @@ impl<C: Crypto> Node<C> {
                 self.dials.values_mut().for_each(|dial| dial.unreachable(now, dst));
                 self.poll_dials(now);
             }
+            HostEvent::LaneJoined { iface, lane, ok } => self.on_lane_joined(now, iface, lane, ok),
             HostEvent::Resumed => {
                 for peer in self.peers.iter_mut().flatten() {
                     let silent = now.since(peer.session.watch.heard());
@@ -256,13 +262,15 @@ impl<C: Crypto> Node<C> {
                 self.drain(now, at, stream);
             }
             Frame::Msgs { stream, first_seq, t_us, repair, bodies } => {
-                for (seq, body) in (first_seq..).zip(bodies) {
-                    self.on_message(now, at, stream, seq, t_us, packet.slice_ref(body), repair);
+                if !self.deliver_row(now, at, stream, (first_seq, t_us), packet, &bodies) {
+                    for (seq, body) in (first_seq..).zip(bodies) {
+                        self.on_message(now, at, stream, seq, t_us, packet.slice_ref(body), repair);
+                    }
                 }
                 self.drain(now, at, stream);
             }
             Frame::Frag { stream, seq, t_us, total, off, repair, body } => {
-                let arrival = Arrival { now, pkt: peer.session.received, repair };
+                let arrival = Arrival::by_session(now, peer.session.received, repair);
                 self.on_fragment(at, stream, arrival, (seq, t_us, total, off), body);
             }
             Frame::Ack(ack) => match peer.session.on_ack(now, &ack) {
@@ -288,6 +296,9 @@ impl<C: Crypto> Node<C> {
                     let outcome = control.cursor.on_nak(&control.log, now, &rtt, items);
                     control.ready = control.cursor.has_work(&control.log);
                     outcome
+                } else if peer.outs.get(&stream).is_some_and(|out| out.tie.ready) {
+                    self.on_lane_nak(now, at, stream, items);
+                    return self.peers.get(at).is_some_and(Option::is_some);
                 } else {
                     let log = self.publications.get(&stream).map(|publication| &publication.log);
                     let (Some(out), Some(log)) = (peer.outs.get_mut(&stream), log) else {
@@ -302,7 +313,7 @@ impl<C: Crypto> Node<C> {
                 self.offence_at(now, at, Offence::NakFlood, outcome.ignored);
             }
             Frame::Heartbeat { stream, first_avail, next_seq, answer, end, blocked } => {
-                let arrival = Arrival { now, pkt: peer.session.received, repair: false };
+                let arrival = Arrival::by_session(now, peer.session.received, false);
                 let rtt = peer.session.rtt_view();
                 if stream == 0 {
                     let reader = &mut peer.control.reader;
@@ -315,7 +326,7 @@ impl<C: Crypto> Node<C> {
                 }
             }
             Frame::Gap { stream, from, count, reason } => {
-                let arrival = Arrival { now, pkt: peer.session.received, repair: false };
+                let arrival = Arrival::by_session(now, peer.session.received, false);
                 if let Some(incoming) = peer.ins.get_mut(&stream) {
                     let mut budget = budget(&mut self.pool, &mut peer.share);
                     incoming.reader.on_gap(arrival, from, count, reason, &mut budget);
@@ -353,13 +364,15 @@ impl<C: Crypto> Node<C> {
             Frame::SessionCredit { bytes, packets } => {
                 peer.session.credit = (bytes.max(2_048), packets.max(2));
             }
+            Frame::LaneState { source_tag, state, loss_ppm } => {
+                self.on_lane_state(now, at, source_tag, state, loss_ppm);
+            }
+            Frame::LaneAck { source_tag, ack } => self.on_lane_ack(now, at, source_tag, &ack),
             Frame::Records(_)
             | Frame::Padding(_)
             | Frame::Ping
             | Frame::Ncf { .. }
-            | Frame::LaneAck { .. }
             | Frame::LaneHb { .. }
-            | Frame::LaneState { .. }
             | Frame::Extension { .. } => {}
         }
         self.peers.get(at).is_some_and(Option::is_some)
@@ -378,7 +391,7 @@ impl<C: Crypto> Node<C> {
         repair: bool,
     ) {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
-        let arrival = Arrival { now, pkt: peer.session.received, repair };
+        let arrival = Arrival::by_session(now, peer.session.received, repair);
         let rtt = peer.session.rtt_view();
         if stream == 0 {
             let mut budget = budget(&mut self.pool, &mut peer.share);
@@ -467,11 +480,19 @@ impl<C: Crypto> Node<C> {
             self.resync(now, at);
             return;
         }
+        let lane = self.lane_follow(now, at, stream);
         let Some(publication) = self.publications.get(&stream) else { return };
+        let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let Some(out) = peer.outs.get_mut(&stream) else { return };
         if out.state != OutState::Active || peer.pn.0 < out.status_from {
             return;
         }
+        let edge = out.cursor.edge_pos();
+        // A member of a lane may have made it believe that there is more: that wedges nothing (L-53).
+        let (next_seq, next_off) = match lane {
+            Some(_) => (next_seq, next_off).min(out.cursor.position()),
+            None => (next_seq, next_off),
+        };
         match out.cursor.on_status(&publication.log, now, &rtt, next_seq, next_off, window) {
             Ok(progress) => {
                 out.behind &= next_seq < publication.log.first();
@@ -479,8 +500,10 @@ impl<C: Crypto> Node<C> {
                     peer.make_ready(stream);
                 }
                 peer.heat_out(stream);
-                if progress.advanced {
-                    self.on_acked(now, stream);
+                match lane {
+                    Some(tag) => self.lane_progress(now, tag, edge),
+                    None if progress.advanced => self.on_acked(now, stream),
+                    None => {}
                 }
             }
             Err(_) => {

@@ -130,6 +130,8 @@ impl<C: Crypto> Node<C> {
             hot: Soonest::NEVER,
             share: Share::new(super::reassembly(&self.cfg) / 4),
             naks: Default::default(),
+            lane_says: Vec::new(),
+            lane_acks: Vec::new(),
             queued: false,
             send_at: Time::NEVER,
             deadline: now,
@@ -153,12 +155,15 @@ impl<C: Crypto> Node<C> {
 
     /// The same life of the peer on a new session: streams go on where they were, control starts
     /// anew and says everything again.
-    pub(super) fn replace_session(&mut self, _now: Time, at: usize, session: Session<C::Aead>) {
+    pub(super) fn replace_session(&mut self, now: Time, at: usize, session: Session<C::Aead>) {
+        self.lanes_forget(now, at, false);
         let Some(peer) = self.peer(at) else { return };
         let old = core::mem::replace(&mut peer.session, session);
         let was_dead = matches!(old.watch.state(), State::Dead(_));
         peer.pn = (0, 0);
         peer.control = Control::new();
+        peer.lane_says.clear();
+        peer.lane_acks.clear();
         peer.interest = RemoteInterest::default();
         peer.interest_told = 0;
         peer.ins.values_mut().for_each(|incoming| incoming.suspended = true);

@@ -15,11 +15,10 @@ use crate::transport::stream::cursor::{Piece, Space};
 use crate::transport::stream::log::Log;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use motet_wire::codec::put_vi;
 use motet_wire::frame::{Frame, GapReason, NakBuilder, NakItem, put_msgs_header};
 
 /// Most bytes of one transmit.
-const BATCH_BYTES: usize = 64_000;
+pub(super) const BATCH_BYTES: usize = 64_000;
 /// What one more item may add to a NAK frame.
 const NAK_ITEM: usize = 32;
 /// A STATUS or HEARTBEAT frame is at most this large.
@@ -31,6 +30,7 @@ impl<C: Crypto> Node<C> {
     /// The next datagrams to send, written over `out`.
     pub fn poll_transmit(&mut self, now: Time, out: &mut TxBatch) -> Option<Transmit> {
         out.bytes.clear();
+        self.seal_packed();
         let transmit = self.next_transmit(now, out)?;
         let count = transmit.len.div_ceil(transmit.segment.max(1));
         self.counters.datagrams_sent += count as u64;
@@ -49,6 +49,11 @@ impl<C: Crypto> Node<C> {
                 len,
                 segment: len,
             });
+        }
+        if !self.lanes.is_quiet()
+            && let Some(transmit) = self.lane_transmit(now, out)
+        {
+            return Some(transmit);
         }
         while let Some(at) = self.ready.front().copied() {
             let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else {
@@ -72,7 +77,7 @@ impl<C: Crypto> Node<C> {
             self.ready.pop_front();
             self.rearm(at);
         }
-        None
+        if self.lanes.is_quiet() { None } else { self.lane_transmit(now, out) }
     }
 }
 
@@ -155,7 +160,7 @@ impl<C: Crypto> Desk<'_, C> {
         let start = peer.session.begin(out);
         let base = out.len();
         let limit = base + room;
-        let ack_due = peer.session.acks.due(now);
+        let ack_due = peer.session.acks.due(now) || !peer.lane_acks.is_empty();
         self.feedback(peer, out, limit);
         if core::mem::take(&mut peer.session.ping) {
             Frame::Ping.encode(out);
@@ -186,6 +191,9 @@ impl<C: Crypto> Desk<'_, C> {
         }
         if peer.session.acks.pending() && out.len() + peer.session.acks.encoded_len_max() <= limit {
             peer.session.acks.write(now, out);
+        }
+        if out.len() + peer.lane_acks.len() <= limit {
+            out.append(&mut peer.lane_acks);
         }
         if out.len() == base {
             out.truncate(start);
@@ -236,6 +244,9 @@ impl<C: Crypto> Desk<'_, C> {
         self.counters.naks_sent += encode_naks(&mut peer.naks, limit, out);
         if looked {
             self.writer_feedback(peer, out, limit);
+        }
+        if out.len() + peer.lane_says.len() <= limit {
+            out.append(&mut peer.lane_says);
         }
     }
 
@@ -407,7 +418,7 @@ fn lagging(events: &mut VecDeque<Event>, to: PubId, who: EndpointKey, count: u64
     events.push_back(Event::ReaderLagging { publication: to, reader: who, missed: count });
 }
 
-fn space(out: &[u8], base: usize, limit: usize, backlog: bool) -> Space {
+pub(super) fn space(out: &[u8], base: usize, limit: usize, backlog: bool) -> Space {
     Space { room: limit.saturating_sub(out.len()), empty: out.len() == base, backlog }
 }
 
@@ -458,27 +469,24 @@ fn encode_naks(naks: &mut VecDeque<(StreamId, NakItem)>, limit: usize, out: &mut
     frames
 }
 
-fn encode_piece(stream: StreamId, log: &Log, piece: Piece, out: &mut Vec<u8>) {
+pub(super) fn encode_piece(stream: StreamId, log: &Log, piece: Piece, out: &mut Vec<u8>) {
     match piece {
         Piece::Whole { seq, count, repair } => {
             let Some(first) = log.get(seq) else { return };
             if count == 1 {
-                let (t_us, body) = (first.t_us, &first.body[..]);
+                let (t_us, body) = (first.t_us, log.body(first));
                 Frame::Msg { stream, seq, t_us, repair, body }.encode(out);
                 return;
             }
             let n = u8::try_from(count).unwrap_or(u8::MAX);
             put_msgs_header(out, stream, seq, first.t_us, repair, n);
-            for entry in log.from(seq).take(usize::from(n)) {
-                put_vi(out, entry.body.len() as u64);
-                out.extend_from_slice(&entry.body);
-            }
+            log.put_run(seq, u64::from(n), out);
         }
         Piece::Fragment { seq, off, len, total, repair } => {
             let Some(entry) = log.get(seq) else { return };
             let from = usize::try_from(off).unwrap_or(usize::MAX);
             let Some(body) =
-                entry.body.get(from..).and_then(|rest| rest.get(..usize::try_from(len).ok()?))
+                log.body(entry).get(from..).and_then(|rest| rest.get(..usize::try_from(len).ok()?))
             else {
                 return;
             };

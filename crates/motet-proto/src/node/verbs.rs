@@ -9,6 +9,7 @@ use crate::crypto::Crypto;
 use crate::events::DownReason;
 use crate::host::Via;
 use crate::ids::{EndpointId, PubId, QueryId, QueryKey, StreamId, SubId};
+use crate::received::Origin;
 use crate::time::Time;
 use crate::topics::filter::{FilterError, TopicFilter};
 use crate::topics::name::{NameError, TopicName};
@@ -215,13 +216,17 @@ impl<C: Crypto> Node<C> {
         let id = PubId(stream);
         let hash = self.realm.topic_hash(&self.crypto, topic.as_str());
         self.by_topic.insert(topic.arc(), id);
+        let (writer, writer_name) = (self.key, self.name.clone());
         let publication = Publication {
             id,
+            origin: Origin { topic: topic.arc(), writer, writer_name }.into(),
             hash,
             log: Log::new(1),
             holders: 1,
             readers: Vec::new(),
             local: Vec::new(),
+            lanes: Vec::new(),
+            laned: Vec::new(),
             only,
             blocked: None,
             closing: None,
@@ -281,29 +286,42 @@ impl<C: Crypto> Node<C> {
         if size as u64 > self.cfg.max_message {
             return Err(PublishError::TooLarge { size, max: self.cfg.max_message });
         }
-        self.make_room(now, stream, cost(size))?;
+        if !publication.has_room(cost(size)) {
+            self.make_room(now, stream, cost(size))?;
+        }
+        let plain = key.is_none() && headers.is_empty();
+        if !plain || self.packing != Some(stream) {
+            self.seal_packed();
+        }
         let publication = self.publications.get_mut(&stream).ok_or(PublishError::Closed)?;
-        let body = if key.is_none() && headers.is_empty() {
-            self.blocks.copy(&[&[0], payload])
+        let hash = key.map_or(0, |key| self.realm.hash(&self.crypto, key).max(1));
+        let seq = if plain {
+            self.packing = Some(stream);
+            publication.log.pack(&mut self.blocks, payload, now.micros())
         } else {
             let mut bytes = Vec::with_capacity(size);
             envelope::encode(&mut bytes, key, headers, payload);
-            bytes.into()
+            publication.log.push(bytes.into(), now.micros(), hash)
         };
-        let hash = key.map_or(0, |key| self.realm.hash(&self.crypto, key).max(1));
-        let seq = publication.log.push(body, now.micros(), hash);
         if publication.qos.conflate && hash != 0 {
             let unsent = publication.readers.iter().filter_map(|at| {
                 self.peers.get(*at)?.as_ref()?.outs.get(&stream).map(|out| out.cursor.next())
             });
             let from = unsent.max().unwrap_or(seq);
+            let laned = publication.lanes.iter().filter_map(|tag| self.lanes.sent_by(*tag));
+            let from = laned.max().unwrap_or(0).max(from);
             publication.log.conflate(hash, from, seq);
         }
         publication.flushed = false;
-        for at in &publication.readers {
+        let all_laned = publication.laned.len() == publication.readers.len();
+        for at in publication.readers.iter().filter(|_| !all_laned) {
+            if publication.laned.binary_search(at).is_ok() {
+                continue; // one packet for all of these
+            }
             let Some(peer) = self.peers.get_mut(*at).and_then(Option::as_mut) else { continue };
             let Some(out) = peer.outs.get_mut(&stream) else { continue };
-            if out.state != OutState::Active {
+            // What is ready is looked at again when it is sent.
+            if out.state != OutState::Active || (out.ready && peer.queued) {
                 continue;
             }
             if out.cursor.has_work(&publication.log) {
@@ -320,7 +338,12 @@ impl<C: Crypto> Node<C> {
                 self.ready.push_back(*at);
             }
         }
+        publication.lanes.iter().for_each(|tag| self.lanes.wake(*tag));
+        let watch = publication.readers.len() >= 3 && publication.lanes.is_empty();
         let (local, idle) = (!publication.local.is_empty(), publication.readers.is_empty());
+        if watch {
+            self.watch_for_lanes(now, stream);
+        }
         if local {
             self.deliver_local(now, stream);
         }
@@ -332,10 +355,7 @@ impl<C: Crypto> Node<C> {
 
     /// Makes room for `bytes` in a log, as its policy says (T-15).
     fn make_room(&mut self, now: Time, stream: StreamId, bytes: u64) -> Result<(), PublishError> {
-        let fits = |publication: &Publication| {
-            publication.log.is_empty()
-                || publication.log.bytes() + bytes <= publication.qos.log_bytes as u64
-        };
+        let fits = |publication: &Publication| publication.has_room(bytes);
         let publication = self.publications.get(&stream).ok_or(PublishError::Closed)?;
         if fits(publication) {
             return Ok(());
@@ -383,6 +403,8 @@ impl<C: Crypto> Node<C> {
 
     /// Ends a publication for all its readers.
     pub(super) fn free_publication(&mut self, now: Time, stream: StreamId) {
+        self.seal_packed();
+        self.end_lanes_of(now, stream);
         let Some(publication) = self.publications.remove(&stream) else { return };
         self.by_topic.remove(&publication.topic.arc());
         for at in 0..self.peers.len() {

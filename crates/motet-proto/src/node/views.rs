@@ -1,6 +1,7 @@
 //! What a node shows of itself.
 
 use super::Node;
+use super::lanes::Carrier;
 use super::peer::OutState;
 use crate::config::PubQos;
 use crate::counters::Counters;
@@ -80,6 +81,8 @@ pub struct ReaderView {
     pub unacked: u64,
     /// It is a subscription of this endpoint.
     pub local: bool,
+    /// What brings the messages to it; `None` for a local reader.
+    pub carrier: Option<Carrier>,
 }
 
 /// A subscription and the writers it reads.
@@ -227,6 +230,7 @@ impl<C: Crypto> Node<C> {
                     acked,
                     unacked,
                     local: false,
+                    carrier: Some(self.carrier_of(publication, peer, out)),
                 })
             });
             let local = publication.local.iter().map(move |local| ReaderView {
@@ -236,6 +240,7 @@ impl<C: Crypto> Node<C> {
                 acked: local.next,
                 unacked: next.saturating_sub(local.next),
                 local: true,
+                carrier: None,
             });
             remote.chain(local).collect()
         };
@@ -311,6 +316,7 @@ impl<C: Crypto> Node<C> {
                 }
             }
         }
+        self.check_lanes()?;
         for publication in self.publications.values() {
             let (bytes, max) = (publication.log.bytes(), publication.qos.log_bytes as u64);
             if bytes > max && publication.log.next() - publication.log.first() > 1 {

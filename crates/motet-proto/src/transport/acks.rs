@@ -18,7 +18,7 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use motet_wire::frame::{MAX_ACK_RANGES, put_ack};
+use motet_wire::frame::{MAX_ACK_RANGES, put_ack, put_lane_ack};
 
 use super::rtt::{GRANULARITY, MAX_ACK_DELAY};
 use crate::time::Time;
@@ -147,6 +147,16 @@ impl Acks {
         let delay_us = u64::try_from(delay).unwrap_or(u64::MAX).min(MAX_VI);
         let ce = (self.ce > 0).then_some(self.ce);
         put_ack(out, largest, delay_us, self.ranges(), ce);
+        self.waiting = 0;
+        self.deadline = None;
+    }
+
+    /// As [`write`](Self::write), as a LANE_ACK of a lane's source.
+    pub fn write_lane(&mut self, now: Time, source_tag: u64, out: &mut Vec<u8>) {
+        let Some(largest) = self.largest() else { return };
+        let delay = now.since(self.largest_at).as_micros();
+        let delay_us = u64::try_from(delay).unwrap_or(u64::MAX).min(MAX_VI);
+        put_lane_ack(out, source_tag, largest, delay_us, self.ranges());
         self.waiting = 0;
         self.deadline = None;
     }

@@ -16,6 +16,7 @@ pub mod congestion;
 pub mod delivery;
 pub mod handshake;
 pub mod keys;
+pub mod lane;
 pub mod liveness;
 pub mod mtu;
 pub mod pacer;

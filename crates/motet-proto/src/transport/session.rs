@@ -381,7 +381,12 @@ impl<A: Aead> Session<A> {
 }
 
 /// With the peer's credit as its floor where the round trip is tiny.
-fn controller(chosen: Congestion, mtu: u16, credit: u64, seed: u32) -> Box<dyn Controller> {
+pub(in crate::transport) fn controller(
+    chosen: Congestion,
+    mtu: u16,
+    credit: u64,
+    seed: u32,
+) -> Box<dyn Controller> {
     match chosen {
         Congestion::Cubic => Box::new(Cubic::new(mtu, credit)),
         Congestion::Model => Box::new(Model::new(mtu, credit, seed)),

@@ -12,7 +12,7 @@ use motet_proto::transport::stream::{Budget, Item, Order, Pool, RttView, Share, 
 use motet_wire::frame::GapReason;
 
 const QOS: ReadQos = ReadQos { reliable: true, order: Order::Fifo, max_message: 1 << 20 };
-const AT: Arrival = Arrival { now: Time(1_000_000), pkt: 1, repair: false };
+const AT: Arrival = Arrival { now: Time(1_000_000), pkt: 1, repair: false, lane: None };
 
 /// T-34: nobody acknowledges what was not sent, nor grants what no window may be.
 pub fn a_status_about_what_was_never_sent_is_refused() {

@@ -5,6 +5,7 @@
 pub mod bounds;
 pub mod flow;
 pub mod identity;
+pub mod lanes;
 pub mod meeting;
 pub mod repair;
 
@@ -72,6 +73,18 @@ stories! {
     bounds::a_gap_leaves_what_has_arrived,
     bounds::a_message_that_comes_again_is_delivered_once,
     bounds::a_packet_older_than_the_replay_window_is_not_taken,
+    lanes::a_lane_brings_everything_to_all_with_one_packet_each,
+    lanes::a_loss_that_all_share_is_repaired_once_for_all,
+    lanes::a_loss_of_one_reader_is_repaired_for_it_alone,
+    lanes::multicast_that_dies_silently_is_noticed_within_a_second,
+    lanes::the_last_messages_survive_the_death_of_their_lane,
+    lanes::a_path_that_takes_no_large_packets_keeps_its_session,
+    lanes::who_cannot_join_keeps_its_session,
+    lanes::slow_readers_leave_the_lane_and_the_others_keep_their_rate,
+    lanes::a_late_joiner_does_not_drag_the_group,
+    lanes::bad_lane_packets_change_nothing_but_counters,
+    lanes::a_malicious_member_wedges_nobody,
+    lanes::an_insider_that_asks_for_everything_harms_only_itself,
 }
 
 /// A writer and a reader that know each other.

@@ -57,7 +57,7 @@ fn frame<'a>(r: &mut Reader<'a>) -> Result<Frame<'a>, Malformed> {
         },
         ty::LANE_STATE => Frame::LaneState {
             source_tag: r.get_u64()?,
-            state: small(u64::from(r.get_u8()?), 2, Malformed::Value)?,
+            state: small(u64::from(r.get_u8()?), 3, Malformed::Value)?,
             loss_ppm: r.get_vi()?,
         },
         ty::EXTENSION_FIRST..=ty::EXTENSION_LAST => {

@@ -33,6 +33,12 @@ impl<'a> Bodies<'a> {
         out.push(self.left);
         out.extend_from_slice(self.reader.peek());
     }
+
+    /// The bytes of those that are left: each a `vi` length and the message.
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.reader.peek()
+    }
 }
 
 impl<'a> Iterator for Bodies<'a> {
@@ -83,6 +89,20 @@ impl<'a> LaneHbItems<'a> {
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         crate::codec::put_vi(out, self.left as u64);
         out.extend_from_slice(self.reader.peek());
+    }
+}
+
+/// Appends the body of a LANE_HB with at most [`MAX_LANE_HB`] streams, its type byte included.
+pub fn put_lane_hb(out: &mut Vec<u8>, readers_log2: u8, grtt_us: u64, items: &[LaneHbItem]) {
+    let items = items.get(..items.len().min(MAX_LANE_HB)).unwrap_or_default();
+    out.push(super::ty::LANE_HB);
+    for v in [u64::from(readers_log2.min(63)), grtt_us, items.len() as u64] {
+        crate::codec::put_vi(out, v);
+    }
+    for LaneHbItem { stream, first_avail, next_seq } in items {
+        for v in [u64::from(*stream), *first_avail, *next_seq] {
+            crate::codec::put_vi(out, v);
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use motet_crypto::AwsLc;
 use motet_net::Timer;
-use motet_proto::{EndpointKey, Node, PubId, QueryId, SubId, Time};
+use motet_proto::{EndpointKey, HostAction, Node, PubId, QueryId, SubId, Time, Via};
 use tokio::sync::{Notify, oneshot};
 
 use super::clock::Clock;
@@ -26,6 +26,8 @@ pub(crate) struct Inner {
     pub(crate) publications: BTreeMap<PubId, Arc<PubState>>,
     pub(crate) subscriptions: BTreeMap<SubId, Arc<SubState>>,
     pub(crate) questions: BTreeMap<QueryId, oneshot::Sender<Answered>>,
+    /// What the node wants of its host, for the driver.
+    actions: Vec<HostAction>,
     /// What the timer is set to.
     armed: Time,
 }
@@ -69,8 +71,10 @@ pub(crate) struct Core {
     flushed: AtomicU64,
     /// When somebody last published.
     acted: AtomicU64,
-    /// The unicast socket takes nothing now.
+    /// A socket takes nothing now.
     blocked: AtomicBool,
+    /// Which.
+    blocked_by: Mutex<Option<Via>>,
     /// The driver would spin, but sleeps: whoever sends wakes it, for an answer may be near.
     asleep: AtomicBool,
     /// The driver shall look again.
@@ -132,6 +136,7 @@ impl Core {
             publications: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             questions: BTreeMap::new(),
+            actions: Vec::new(),
             armed: Time::NEVER,
         };
         Self {
@@ -148,6 +153,7 @@ impl Core {
             flushed: AtomicU64::new(0),
             acted: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
+            blocked_by: Mutex::default(),
             asleep: AtomicBool::new(false),
             changed: Notify::new(),
             progress: Notify::new(),
@@ -198,10 +204,10 @@ impl Core {
             while self.dirty.swap(false, Ordering::SeqCst) {
                 self.flushed.store(self.clock.now().0, Ordering::Relaxed);
                 let pumped = tx.pump(self);
-                let blocked = pumped == Pumped::Blocked;
-                if blocked != self.blocked.swap(blocked, Ordering::SeqCst) && blocked {
-                    self.changed.notify_one();
-                }
+                self.set_blocked(match pumped {
+                    Pumped::Blocked(via) => Some(via),
+                    Pumped::All | Pumped::More => None,
+                });
                 if pumped == Pumped::More {
                     // Said in any case: who could not get `tx` relies on us.
                     self.dirty.store(true, Ordering::SeqCst);
@@ -268,8 +274,25 @@ impl Core {
         }
     }
 
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked.load(Ordering::SeqCst)
+    /// The socket that took nothing when somebody last sent.
+    pub(crate) fn blocked(&self) -> Option<Via> {
+        *self.blocked_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_blocked(&self, by: Option<Via>) {
+        if by.is_none() && !self.blocked.load(Ordering::SeqCst) {
+            return; // as nearly always
+        }
+        let mut blocked = self.blocked_by.lock().unwrap_or_else(PoisonError::into_inner);
+        self.blocked.store(by.is_some(), Ordering::SeqCst);
+        if std::mem::replace(&mut *blocked, by) != by && by.is_some() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// What the node wants of its host. Whoever finds something tells the driver, which does it.
+    pub(crate) fn take_actions(&self) -> Vec<HostAction> {
+        std::mem::take(&mut self.inner().actions)
     }
 
     /// Waits until `look` returns something, the time is over (`None`) or the endpoint has closed
@@ -410,6 +433,10 @@ impl Core {
 
     fn dispatch(&self, inner: &mut Inner) {
         use motet_proto::Event as Core;
+        while let Some(action) = inner.node.poll_host() {
+            inner.actions.push(action);
+            self.changed.notify_one();
+        }
         while let Some(event) = inner.node.poll_event() {
             let topic = |publication| {
                 let state: Option<&Arc<PubState>> = inner.publications.get(&publication);

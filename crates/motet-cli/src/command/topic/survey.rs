@@ -37,6 +37,18 @@ pub(crate) struct ReaderView {
     pub(crate) writer: String,
     pub(crate) state: String,
     pub(crate) unacked: u64,
+    /// `unicast`, `lane` or `local`, and by which address or interface.
+    pub(crate) carrier: String,
+    pub(crate) by: String,
+    /// Why not a lane.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) why: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lane: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lane_readers: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lane_seconds: Option<f64>,
 }
 
 /// Somebody who subscribes.
@@ -108,6 +120,12 @@ impl Survey {
             writer: name.to_owned(),
             state: reader.state.clone(),
             unacked: reader.unacked,
+            carrier: reader.carrier.clone(),
+            by: reader.by.clone(),
+            why: reader.why.clone(),
+            lane: reader.lane,
+            lane_readers: reader.lane_readers,
+            lane_seconds: reader.lane_seconds,
         }));
         view.writers.push(WriterView { id: id.to_owned(), name: name.to_owned(), report });
         view.writers.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));

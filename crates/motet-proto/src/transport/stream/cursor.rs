@@ -17,6 +17,7 @@
 //! **Not here.** When a packet may leave (session), which stream is next (node).
 
 mod filling;
+mod laned;
 
 use super::log::{Entry, Log};
 use super::repairs::{Repair, Repairs};
@@ -155,6 +156,8 @@ pub struct Cursor {
     persist_wait: Duration,
     /// An answer to a NAK for what was never sent.
     owed: Option<Time>,
+    /// New messages from here on come to the reader by a lane; `u64::MAX`: none do.
+    limit: u64,
 }
 
 impl Cursor {
@@ -181,6 +184,7 @@ impl Cursor {
             persist: None,
             persist_wait: PERSIST_MIN,
             owed: None,
+            limit: u64::MAX,
         };
         cursor.restart(log, start_seq, window);
         cursor
@@ -198,6 +202,7 @@ impl Cursor {
         self.repairs = Repairs::default();
         (self.beat, self.persist, self.owed) = (None, None, None);
         self.persist_wait = PERSIST_MIN;
+        self.limit = u64::MAX;
     }
 
     /// The first number not sent whole.
@@ -216,7 +221,8 @@ impl Cursor {
     #[inline]
     pub fn has_work(&self, log: &Log) -> bool {
         !self.repairs.is_empty()
-            || (self.next < log.next() && (self.gone(log, self.next).is_some() || self.open(log)))
+            || (self.next < log.next().min(self.limit)
+                && (self.gone(log, self.next).is_some() || self.open(log)))
     }
 
     /// Data waits and the window is closed.
@@ -228,7 +234,8 @@ impl Cursor {
     /// Bytes that wait to be sent for the first time, within the window.
     #[inline]
     pub fn unsent(&self, log: &Log) -> u64 {
-        log.pos(log.next()).min(self.edge()).saturating_sub(log.pos(self.next) + self.off)
+        let end = log.pos(log.next().min(self.limit)).min(self.edge());
+        end.saturating_sub(log.pos(self.next) + self.off)
     }
 
     /// Bytes sent and not acknowledged.
@@ -286,7 +293,7 @@ impl Cursor {
         if !self.reliable {
             return Ok(Progress::default());
         }
-        let len = log.get(next_seq).map_or(u64::MAX, |entry| entry.body.len() as u64);
+        let len = log.get(next_seq).map_or(u64::MAX, |entry| entry.size() as u64);
         let known = (next_seq, next_off) <= self.ever.max((self.next, self.off));
         let inside =
             next_off == 0 || next_off < len || log.get(next_seq).is_some_and(|e| e.gone.is_some());
@@ -313,7 +320,7 @@ impl Cursor {
             self.repairs.acked(next_seq, next_off);
             self.refused.remove(0, next_seq);
             self.told.remove(0, next_seq);
-            self.beat_wait = beat_base(rtt);
+            self.beat_wait = self.first_beat(rtt);
             self.beat = self.pending().then(|| now + self.beat_wait);
             self.beat_cap = now + BEAT_MAX;
         }
@@ -412,6 +419,12 @@ impl Cursor {
         Some(Beat { first_avail: log.first(), next_seq, blocked })
     }
 
+    /// The wait of the first heartbeat. A lane has its own: only where that does not help either
+    /// is a reader asked by its session (L-31).
+    fn first_beat(&self, rtt: &RttView) -> Duration {
+        if self.is_carried() { BEAT_MAX } else { beat_base(rtt) }
+    }
+
     /// Something sent is not acknowledged.
     #[inline]
     fn pending(&self) -> bool {
@@ -467,7 +480,7 @@ impl Cursor {
         if from < whole_to && !self.repairs.is_full() {
             whole_to = affordable(log, from, whole_to, *budget);
             *budget = budget.saturating_sub(log.pos(whole_to) - log.pos(from));
-            let len = |seq| log.get(seq).map_or(0, |entry: &Entry| entry.body.len() as u64);
+            let len = |seq| log.get(seq).map_or(0, |entry: &Entry| entry.size() as u64);
             queued = from < whole_to && self.repairs.add_whole(from, whole_to, fresh, len);
         }
         if to > self.next && from <= self.next {
@@ -495,7 +508,7 @@ impl Cursor {
         if self.gone(log, seq).is_some() {
             return seq < self.next && self.repairs.add_whole(seq, seq + 1, fresh, |_| 0);
         }
-        let total = log.get(seq).map_or(0, |entry| entry.body.len() as u64);
+        let total = log.get(seq).map_or(0, |entry| entry.size() as u64);
         let limit = if seq == self.next { self.off } else { total };
         let off = if seq == self.acked { off.max(self.acked_off) } else { off };
         let end = if len == 0 { limit } else { off.saturating_add(len).min(limit) };
@@ -520,7 +533,7 @@ impl Cursor {
         if self.beat.is_none() {
             self.beat_cap = now + BEAT_MAX;
         }
-        self.beat_wait = beat_base(rtt);
+        self.beat_wait = self.first_beat(rtt);
         self.beat = Some((now + self.beat_wait).min(self.beat_cap));
     }
 }

@@ -13,6 +13,10 @@ const ROUND_MIN: Duration = Duration::from_millis(1);
 /// A window that the writer calls too small grows at most so often.
 const GROW_AFTER: Duration = Duration::from_millis(5);
 
+/// So many bytes are delivered before a STATUS says so: what the writer keeps of them stays near its
+/// processor.
+const FRESH_MAX: u64 = 512 << 10;
+
 #[derive(Clone, Debug)]
 pub(super) struct Flow {
     /// Bytes delivered, counted as windows count.
@@ -30,6 +34,8 @@ pub(super) struct Flow {
     due: Option<Time>,
     dirty: bool,
     reopened: u32,
+    /// A lane brings the data: STATUS comes so far apart, that many readers do not drown the writer.
+    pace: Option<Duration>,
 }
 
 impl Flow {
@@ -46,7 +52,13 @@ impl Flow {
             due: None,
             dirty: false,
             reopened: 0,
+            pace: None,
         }
+    }
+
+    /// By lane: STATUS after this time, or when less than a quarter of the window is left (L-21).
+    pub(super) fn set_pace(&mut self, pace: Option<Duration>) {
+        self.pace = pace;
     }
 
     pub(super) fn deadline(&self) -> Option<Time> {
@@ -88,7 +100,7 @@ impl Flow {
     /// Something new would be said.
     pub(super) fn touch(&mut self, now: Time) {
         self.dirty = true;
-        let at = now + DELAY;
+        let at = now + self.pace.unwrap_or(DELAY);
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
 
@@ -103,7 +115,9 @@ impl Flow {
     pub(super) fn consume(&mut self, now: Time, cost: u64) {
         self.consumed += cost;
         self.fresh += cost;
-        if self.fresh > self.told / 4 { self.urge(now) } else { self.touch(now) }
+        let quarter = self.told / 4;
+        let share = if self.pace.is_some() { quarter * 3 } else { quarter.min(FRESH_MAX) };
+        if self.fresh > share { self.urge(now) } else { self.touch(now) }
     }
 
     /// The subscriber's queue has `free` bytes; `off` bytes of the next message are here.

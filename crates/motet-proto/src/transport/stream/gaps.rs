@@ -166,6 +166,23 @@ impl Gaps {
         }
     }
 
+    /// `n`, which was filled, is missing after all.
+    pub fn reopen(&mut self, n: u64, due: Time) {
+        if !self.contains(n) {
+            self.map.insert(n, Gap { to: n + 1, due, born_pkt: u64::MAX, tries: 1 });
+            self.due = self.due.min(due);
+        }
+    }
+
+    /// What of `from..to` is missing will come without being asked for: not before `until`.
+    pub fn put_off(&mut self, from: u64, to: u64, until: Time) {
+        let first = self.map.range(..from).next_back().map_or(from, |(start, _)| *start);
+        for (_, gap) in self.map.range_mut(first..to).filter(|(_, gap)| gap.to > from) {
+            gap.due = gap.due.max(until);
+            gap.born_pkt = u64::MAX;
+        }
+    }
+
     /// The ranges.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.map.iter().map(|(from, gap)| (*from, gap.to))

@@ -18,6 +18,7 @@
 //! (T-19).
 
 mod holding;
+mod laned;
 
 use super::budget::LARGE;
 use super::flow::Flow;
@@ -81,6 +82,15 @@ pub struct Arrival {
     pub pkt: u64,
     /// It was sent again on demand.
     pub repair: bool,
+    /// It came by a lane; what it shows to be missing is asked for after this time (L-40).
+    pub lane: Option<Duration>,
+}
+
+impl Arrival {
+    /// By the session.
+    pub fn by_session(now: Time, pkt: u64, repair: bool) -> Self {
+        Self { now, pkt, repair, lane: None }
+    }
 }
 
 /// What a STATUS says.
@@ -117,6 +127,8 @@ struct Partial<P> {
     holes: Gaps,
     /// It has a large-message token.
     token: bool,
+    /// Part of it came by a lane, where any member may write.
+    lane: bool,
 }
 
 /// One stream, at its reader.
@@ -245,6 +257,21 @@ impl<P: Pieces> Reader<P> {
         Ok(None)
     }
 
+    /// It waits for `seq`, and knows of nothing that is missing or held.
+    #[inline]
+    pub fn is_next(&self, seq: u64) -> bool {
+        seq == self.next && self.is_caught_up()
+    }
+
+    /// `n` whole messages came that count `cost`, [the next in line](Self::is_next), and the
+    /// subscribers took them.
+    #[inline]
+    pub fn on_row(&mut self, now: Time, n: u64, cost: u64) {
+        (self.next, self.high) = (self.next + n, self.high + n);
+        self.arrived();
+        self.consume(now, cost);
+    }
+
     /// A piece. Then call [`Reader::take`] until `None`.
     #[expect(clippy::too_many_arguments, reason = "they are the fields of a FRAG")]
     pub fn on_fragment(
@@ -272,6 +299,11 @@ impl<P: Pieces> Reader<P> {
             return Ok(());
         }
         let head = seq == self.next;
+        if at.lane.is_none()
+            && self.partials.get(&seq).is_some_and(|it| it.lane && it.pieces.total() != total)
+        {
+            self.drop_partial_again(at, seq, budget); // the session is right (L-51)
+        }
         match self.partials.get(&seq) {
             Some(partial) if partial.pieces.total() != total => return Err(Refuse::Broken),
             _ if !budget.may(len + PARTIAL_COST, head) => {
@@ -287,9 +319,10 @@ impl<P: Pieces> Reader<P> {
             }
         }
         self.arrived();
-        let due = at.now + self.reorder_delay(at.pkt);
+        let (due, pkt) = self.hole_due(at);
         let reliable = self.qos.reliable;
         let Some(partial) = self.partials.get_mut(&seq) else { return Ok(()) };
+        partial.lane |= at.lane.is_some();
         let before = partial.pieces.memory();
         match partial.pieces.insert(off, body) {
             Inserted::New => {}
@@ -309,7 +342,7 @@ impl<P: Pieces> Reader<P> {
         let mut asked = false;
         if reliable {
             let slip = u64::from(crate::planted::on("fragment_hole_off_by_one"));
-            partial.holes.push(partial.known, off, due, at.pkt);
+            partial.holes.push(partial.known, off, due, pkt);
             partial.known = partial.known.max(off + len);
             asked = partial.holes.fill(off, off + len + slip).asked;
         }
@@ -346,9 +379,9 @@ impl<P: Pieces> Reader<P> {
         if next_seq > self.high && self.gaps.len() < GAPS_MAX {
             let to = next_seq.min(limit);
             if to > self.high {
-                let due = at.now + self.reorder_delay(at.pkt);
+                let (due, pkt) = self.hole_due(at);
                 self.close_tail(at);
-                self.gaps.push(self.high, to, due, at.pkt);
+                self.gaps.push(self.high, to, due, pkt);
                 self.high = to;
             }
         } else if next_seq < self.high {

@@ -13,7 +13,7 @@ const SECOND: Time = Time(1_000_000_000);
 const FULL: Space = Space { room: 1_000, empty: true, backlog: false };
 
 fn at(now: Time) -> Arrival {
-    Arrival { now, pkt: now.0, repair: false }
+    Arrival::by_session(now, now.0, false)
 }
 
 /// A reader with memory, whose subscriber always has room.

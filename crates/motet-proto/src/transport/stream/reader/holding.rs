@@ -42,13 +42,13 @@ impl<P: Pieces> Reader<P> {
         self.arrived();
         if to > self.high {
             if self.qos.reliable {
-                let due = at.now + self.reorder_delay(at.pkt);
+                let (due, pkt) = self.hole_due(at);
                 self.close_tail(at);
-                self.gaps.push(self.high, from, due, at.pkt);
+                self.gaps.push(self.high, from, due, pkt);
             }
             self.gaps.fill(from, self.high);
             self.high = to;
-        } else if self.gaps.fill(from, to).asked && !at.repair {
+        } else if self.gaps.fill(from, to).asked && !at.repair && at.lane.is_none() {
             self.spurious();
         }
     }
@@ -58,11 +58,11 @@ impl<P: Pieces> Reader<P> {
         if self.partials.is_empty() {
             return;
         }
-        let due = at.now + self.reorder_delay(at.pkt);
+        let (due, pkt) = self.hole_due(at);
         let tail = self.high.checked_sub(1).and_then(|seq| self.partials.get_mut(&seq));
         if let Some(partial) = tail {
             let total = partial.pieces.total();
-            partial.holes.push(partial.known, total, due, at.pkt);
+            partial.holes.push(partial.known, total, due, pkt);
             partial.known = total;
         }
     }
@@ -95,7 +95,8 @@ impl<P: Pieces> Reader<P> {
         let mut known = 0;
         if known_before && self.qos.reliable {
             // It was sent before something that came already, or is said to have been.
-            holes.push(0, total, at.now + self.reorder_delay(at.pkt), at.pkt);
+            let (due, pkt) = self.hole_due(at);
+            holes.push(0, total, due, pkt);
             known = total;
         }
         let room = if seq == self.next { budget.spare(total) } else { Vec::new() };
@@ -103,7 +104,7 @@ impl<P: Pieces> Reader<P> {
         let more = PARTIAL_COST + pieces.memory();
         budget.take(more);
         self.held += more;
-        self.partials.insert(seq, Partial { pieces, t_us, known, holes, token });
+        self.partials.insert(seq, Partial { pieces, t_us, known, holes, token, lane: false });
         true
     }
 
