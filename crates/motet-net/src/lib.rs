@@ -49,6 +49,6 @@ pub use lock::FileLock;
 pub use multicast::MulticastSocket;
 pub use pattern::{InterfacePattern, PatternError};
 pub use recv::{Meta, RecvBatch};
-pub use secret::{SecretError, create_secret, read_secret};
+pub use secret::{SecretError, create_secret, read_secret, replace_secret};
 pub use unicast::{Bind, BindError, Buffers, Datagram, Ecn, UnicastSocket};
 pub use watch::InterfaceWatch;

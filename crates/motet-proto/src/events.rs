@@ -6,6 +6,7 @@ use crate::received::Received;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
+use motet_wire::record::swim::SwimState;
 
 /// Something happened. Data is not in events: `Readable` says that [`Node::read`](crate::Node::read)
 /// has something.
@@ -115,6 +116,15 @@ pub enum Event {
     },
     /// All live readers of a publication have acknowledged everything published so far.
     Flushed(PubId),
+    /// A member of the realm, with or without a session, stands elsewhere now. A hint.
+    Member {
+        /// Who.
+        key: EndpointKey,
+        /// Its name; empty if it is not known yet.
+        name: Arc<str>,
+        /// Where it stands.
+        state: SwimState,
+    },
     /// Discovery has been quiet for 300 ms (or 1 s has passed since the start).
     Settled,
     /// A peer asks something; reply with [`Node::answer`](crate::Node::answer).
@@ -171,6 +181,8 @@ pub enum DownReason {
     Protocol,
     /// We closed.
     Closed,
+    /// The session carried nothing; the member lives on without one.
+    Idle,
 }
 
 /// What happened to a writer that a subscription reads.

@@ -1,8 +1,11 @@
 //! `motet-sim`: seeds, planted bugs and bulk, from the command line.
 #![forbid(unsafe_code)]
 
+mod large;
+
 use clap::{Parser, Subcommand};
 use motet_sim::bulk::{self, Bulk};
+use motet_sim::flock::FlockSpec;
 use motet_sim::swarm::{self, Outcome};
 use std::ops::Range;
 use std::process::ExitCode;
@@ -73,6 +76,42 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Lets very many endpoints watch each other, and counts the living who are declared dead
+    Members {
+        /// Endpoints
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
+        /// Virtual hours
+        #[arg(long, default_value_t = 24.0)]
+        hours: f64,
+        /// Datagrams lost, in percent
+        #[arg(long, default_value_t = 5.0)]
+        loss: f64,
+        /// Endpoints that are starved of CPU, in percent
+        #[arg(long, default_value_t = 0.0)]
+        starved: f64,
+        /// Waits do not grow with an endpoint's own ill health
+        #[arg(long)]
+        no_health: bool,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Kills endpoints one after the other and measures when all others know
+    Crash {
+        /// Endpoints
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
+        /// Crashes
+        #[arg(long, default_value_t = 20)]
+        crashes: usize,
+        /// Datagrams lost, in percent
+        #[arg(long, default_value_t = 0.0)]
+        loss: f64,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
@@ -89,6 +128,15 @@ fn main() -> ExitCode {
             let [loss, reorder, duplicate, corrupt] =
                 [loss, reorder, dup, corrupt].map(|percent| percent / 100.0);
             bulk_run(Bulk { messages, size, log_bytes, loss, reorder, duplicate, corrupt, seed })
+        }
+        Some(Command::Members { nodes, hours, loss, starved, no_health, seed }) => {
+            let [loss, starved] = [loss, starved].map(|percent| percent / 100.0);
+            let spec = FlockSpec { nodes, loss, starved, health: !no_health, seed };
+            large::members(spec, hours)
+        }
+        Some(Command::Crash { nodes, crashes, loss, seed }) => {
+            let loss = loss / 100.0;
+            large::crash(FlockSpec { nodes, loss, starved: 0.0, health: true, seed }, crashes)
         }
         None => seeds(&args),
     }

@@ -283,10 +283,10 @@ fn only_frames_that_answer_or_end_ask_for_no_ack() {
 #[test] // W-48
 fn a_lane_offer_names_at_most_128_streams() {
     let offer = |n: usize| {
-        let key = motet_wire::control::Secret([1; 32]);
+        let key = control::Secret([1; 32]);
         let group = std::net::IpAddr::from([239, 192, 138, 1]);
         let streams = vec![7; n];
-        let offer = motet_wire::control::LaneOffer {
+        let offer = control::LaneOffer {
             source_tag: 1,
             lane: 1,
             group,
@@ -299,8 +299,8 @@ fn a_lane_offer_names_at_most_128_streams() {
             streams,
         };
         let mut out = Vec::new();
-        motet_wire::control::Control::LaneOffer(offer).encode(&mut out);
-        motet_wire::control::Control::decode(&out).map(|_| ())
+        Control::LaneOffer(offer).encode(&mut out);
+        Control::decode(&out).map(|_| ())
     };
     assert_eq!(offer(128), Ok(()));
     assert_eq!(offer(129), Err(Malformed::Count));

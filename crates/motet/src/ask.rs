@@ -18,8 +18,9 @@ use crate::driver::{Answered, Core, Inner};
 use crate::error::AskError;
 use crate::report::{
     CounterReport, EndpointReport, NeighbourReport, OffenderReport, PeerReport, ReaderReport,
-    Snapshot, SubscriptionReport, TopicReport, TopicsReport, WriterReport,
+    RoundTripReport, Snapshot, SubscriptionReport, TopicReport, TopicsReport, WriterReport,
 };
+use crate::round_trip;
 
 /// What another endpoint can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub enum What {
     Topics,
     /// What it has counted.
     Counters,
+    /// How long its way to this other endpoint and back is: it pings it a few times.
+    RoundTrip(EndpointId),
 }
 
 /// What another endpoint answered.
@@ -43,6 +46,8 @@ pub enum Answer {
     Topics(TopicsReport),
     /// What it has counted.
     Counters(Vec<CounterReport>),
+    /// Round trips to another endpoint.
+    RoundTrip(RoundTripReport),
 }
 
 impl What {
@@ -51,6 +56,15 @@ impl What {
             Self::Endpoint => ENDPOINT,
             Self::Topics => TOPICS,
             Self::Counters => COUNTERS,
+            Self::RoundTrip(_) => ROUND_TRIP,
+        }
+    }
+
+    /// What the question is about, where it has such a thing.
+    fn argument(&self) -> &[u8] {
+        match self {
+            Self::RoundTrip(to) => &to.0,
+            Self::Endpoint | Self::Topics | Self::Counters => &[],
         }
     }
 }
@@ -66,7 +80,7 @@ pub(crate) async fn ask(
     let pages = async {
         let (mut pages, mut cursor) = (Vec::new(), 0);
         loop {
-            let (body, next) = page(core, to, id, (what.code(), cursor, &[])).await?;
+            let (body, next) = page(core, to, id, (what.code(), cursor, what.argument())).await?;
             pages.push(body);
             match next {
                 Some(next) if next > cursor && pages.len() < PAGES_MAX => cursor = next,
@@ -78,6 +92,10 @@ pub(crate) async fn ask(
     let pages: Vec<Vec<u8>> = tokio::time::timeout(limit, pages).await.unwrap_or(Err(timeout))?;
     let malformed = |_| AskError::Malformed { to: to.to_owned() };
     match what {
+        What::RoundTrip(_) => {
+            let page = pages.first().map_or(&[][..], Vec::as_slice);
+            minicbor::decode(page).map(Answer::RoundTrip).map_err(malformed)
+        }
         What::Endpoint => {
             let page = pages.first().map_or(&[][..], Vec::as_slice);
             minicbor::decode(page).map(Answer::Endpoint).map_err(malformed)
@@ -107,6 +125,12 @@ pub(crate) async fn page(
     id: EndpointId,
     (what, cursor, argument): (u8, u64, &[u8]),
 ) -> Result<(Vec<u8>, Option<u64>), AskError> {
+    if id == core.key.id
+        && what == ROUND_TRIP
+        && let Ok(to) = argument.try_into()
+    {
+        return Ok((encode(&round_trip::measure(core, EndpointId(to)).await), None));
+    }
     if id == core.key.id {
         return Ok(core.with(|inner, _| answer(core, inner, (what, cursor, argument))));
     }
@@ -170,7 +194,7 @@ pub(crate) fn answer(
 pub(crate) fn snapshot(core: &Core) -> Snapshot {
     let mut snapshot = core.with(|inner, now| Snapshot {
         endpoint: endpoint(core, inner),
-        peers: inner.node.peers().iter().map(|peer| describe(peer, now)).collect(),
+        peers: peers(core, inner, now),
         topics: topics(core, inner),
         subscriptions: subscriptions(inner),
         counters: counters(core, inner),
@@ -202,6 +226,8 @@ fn endpoint(core: &Core, inner: &Inner) -> EndpointReport {
         subscriptions: inner.subscriptions.len() as u64,
         pid: std::process::id(),
         offenders: offenders(inner, core.clock.now()),
+        tags: core.about.tags.clone(),
+        addresses: inner.node.advertised().iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -218,7 +244,14 @@ fn offenders(inner: &Inner, now: Time) -> Vec<OffenderReport> {
     each.map(report).collect()
 }
 
-fn describe(peer: &node::PeerView, now: Time) -> PeerReport {
+/// The others, as this endpoint sees them.
+pub(crate) fn peers(core: &Core, inner: &Inner, now: Time) -> Vec<PeerReport> {
+    inner.node.peers().iter().map(|peer| describe(core, peer, now)).collect()
+}
+
+fn describe(core: &Core, peer: &node::PeerView, now: Time) -> PeerReport {
+    // Pinged after one rate of silence, it has one more to answer in.
+    let quiet = now.since(peer.heard) > core.about.liveness.rate * 2;
     PeerReport {
         id: peer.key.id.to_string(),
         incarnation: peer.key.incarnation,
@@ -226,6 +259,7 @@ fn describe(peer: &node::PeerView, now: Time) -> PeerReport {
         address: peer.addr.to_string(),
         addresses: peer.addresses.iter().map(ToString::to_string).collect(),
         state: match peer.state {
+            State::Alive if quiet => "quiet",
             State::Alive => "alive",
             State::Suspect => "suspect",
             State::Dead(_) => "dead",
@@ -420,6 +454,8 @@ const TOPICS: u8 = 2;
 const COUNTERS: u8 = 3;
 /// Only with an argument: see the module `explain`.
 pub(crate) const EXPLAIN: u8 = 4;
+/// Its answer takes a while: see [`round_trip`].
+pub(crate) const ROUND_TRIP: u8 = 5;
 /// RFC 8949: major type 5, two pairs.
 const MAP_OF_2: u8 = 0xa2;
 /// A page of an answer has 32 KiB at most; this leaves room for its frame.

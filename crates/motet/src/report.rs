@@ -52,6 +52,10 @@ reports! {
         14 pid: u32,
         /// Members of the realm that broke limits here, the latest first; at most 16.
         15 offenders: Vec<OffenderReport>,
+        /// Tags by key.
+        16 tags: std::collections::BTreeMap<String, String>,
+        /// Its addresses, as it tells others of them.
+        17 addresses: Vec<String>,
     }
 
     /// A member of the realm that broke limits. What it does is counted and harms nobody else.
@@ -86,7 +90,8 @@ reports! {
         3 address: String,
         /// Every address known.
         4 addresses: Vec<String>,
-        /// `alive`, `suspect` or `dead`.
+        /// `alive`, `quiet` (not heard for a while, which is nothing yet), `suspect` (does not answer),
+        /// or `dead`.
         5 state: String,
         /// Smoothed round-trip time in seconds, once measured.
         6 rtt_seconds: Option<f64>,
@@ -212,6 +217,22 @@ reports! {
         2 count: u64,
         /// Seconds since the last one.
         3 heard_seconds: f64,
+    }
+
+    /// Round trips from one endpoint to another.
+    RoundTripReport {
+        /// Pings that were answered.
+        0 samples: u64,
+        /// Pings that were not.
+        1 lost: u64,
+        /// The shortest, in seconds.
+        2 min_seconds: f64,
+        /// The median, in seconds.
+        3 median_seconds: f64,
+        /// The longest, in seconds.
+        4 max_seconds: f64,
+        /// Why there are none, and what to do; empty if there are.
+        5 trouble: String,
     }
 
     /// One thing that `doctor` looked at.

@@ -1,6 +1,7 @@
 //! The verbs. Nouns have folders, short verbs for daily use are the same files.
 
 mod bench;
+mod bootstrap;
 mod completion;
 pub(crate) mod demo;
 mod doctor;
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     /// Same as: endpoint list
     #[command(hide = true)]
     Members(endpoint::list::ListArgs),
+    /// Be a contact for others in the foreground, where multicast does not reach
+    Bootstrap(bootstrap::BootstrapArgs),
     /// Realms of this user: make, invite to, join
     #[command(subcommand)]
     Realm(realm::Verb),
@@ -73,6 +76,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Topic(verb) => topic::run(verb, context).await,
         Command::Endpoint(verb) => endpoint::run(verb, context).await,
         Command::Members(args) => endpoint::list::run(args, context).await,
+        Command::Bootstrap(args) => bootstrap::run(args, context).await,
         Command::Realm(verb) => realm::run(verb, context),
         Command::Bench(verb) => bench::run(verb, context).await,
         Command::Explain(args) => explain::run(args, context).await,

@@ -13,7 +13,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use motet_wire::control::{Control as Record, MAX_MEMBERS, RejectReason};
-use motet_wire::record::Member;
+use motet_wire::record::{Member, Roles, roles};
 
 /// Questions per second that a peer may ask.
 const QUERIES_PER_SECOND: u32 = 10;
@@ -103,6 +103,9 @@ impl<C: Crypto> Node<C> {
     pub(super) fn tell_interest(&mut self, now: Time, at: usize) {
         let version = self.interest.version();
         let Some(peer) = self.peer(at) else { return };
+        if Roles(peer.roles).has(roles::NO_WRITER) {
+            return; // it writes nothing, so nobody's interest is of use to it (M-18)
+        }
         let told = peer.interest_told;
         if told == version && version > 0 {
             return;

@@ -15,6 +15,7 @@
 //! | `offers` | publications ⇄ the readers that want them |
 //! | `readers` | what readers lack → how long the log keeps it |
 //! | `announce` | discovery's wishes → beacons, dials, probes |
+//! | `crowd` | membership, anti-entropy → realm packets, sessions on demand |
 //! | `partings` | peers that fall silent or leave |
 //! | `deliver` | streams → subscriptions |
 //! | `lanes` | publications → multicast groups → streams |
@@ -27,6 +28,7 @@
 mod announce;
 mod clockwork;
 mod control;
+mod crowd;
 mod deliver;
 mod explain;
 mod failures;
@@ -51,6 +53,7 @@ use crate::config::{Config, ConfigError};
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::discovery::Discovery;
+use crate::discovery::crowd::{Crowd, OwnProfile};
 use crate::events::Event;
 use crate::host::Via;
 use crate::ids::{EndpointId, EndpointKey, PubId, StreamId, SubId};
@@ -75,7 +78,9 @@ use realm::{RealmKeys, Wall};
 pub use explain::{LAGGING_AFTER, Other};
 pub use lanes::{Carrier, WhyUnicast};
 pub use verbs::{AdvertiseError, Message, PublishError, QueryError, SubscribeError};
-pub use views::{PeerView, PublicationView, ReaderView, SubscriptionView, WriterView};
+pub use views::{
+    MemberView, MemberWhere, PeerView, PublicationView, ReaderView, SubscriptionView, WriterView,
+};
 
 /// An endpoint without sockets, threads or clock.
 ///
@@ -98,6 +103,8 @@ pub struct Node<C: Crypto> {
     realm: RealmKeys<C::Aead>,
     wall: Wall,
     discovery: Discovery,
+    crowd: Crowd,
+    strangers: crowd::Strangers,
     dials: BTreeMap<u32, Dial<C::Handshake>>,
     half_open: BTreeMap<u32, HalfOpen<C::Handshake>>,
     load: Load,
@@ -184,6 +191,15 @@ impl<C: Crypto> Node<C> {
         let key = EndpointKey { id: endpoint_id(&crypto, &crypto.public_key()), incarnation };
         let realm = RealmKeys::new(&crypto, &cfg.realm, key, &mut rng);
         let discovery = Discovery::new(now, &cfg, key, &mut rng);
+        let own = OwnProfile {
+            key,
+            name: cfg.name.clone(),
+            roles: cfg.roles,
+            host_id: cfg.host_id,
+            tags: cfg.tags.clone(),
+            port: cfg.port,
+        };
+        let crowd = Crowd::new(now, own, cfg.membership, &mut rng);
         Ok(Self {
             name: cfg.name.as_str().into(),
             wall: Wall::new(wall_ms, now),
@@ -194,6 +210,8 @@ impl<C: Crypto> Node<C> {
             key,
             realm,
             discovery,
+            crowd,
+            strangers: crowd::Strangers::default(),
             rng,
             dials: BTreeMap::new(),
             half_open: BTreeMap::new(),

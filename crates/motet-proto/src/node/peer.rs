@@ -63,6 +63,8 @@ pub(super) struct Peer<A> {
     pub(super) turn: u64,
     /// Topics on which the application was told that types differ.
     pub(super) mismatches: Vec<Arc<str>>,
+    /// When it last carried something (M-13).
+    pub(super) used: Time,
 }
 
 /// Before this none of the hot streams has anything to do. It may be too early, never too late: so

@@ -28,6 +28,8 @@ pub(super) mod close {
     pub(in crate::node) const FRAME_ERROR: u64 = 2;
     /// The realm does not, or no more, authorise the peer's key.
     pub(in crate::node) const NOT_AUTHORISED: u64 = 3;
+    /// It carries nothing, and there are too many for everybody to have one.
+    pub(in crate::node) const IDLE: u64 = 4;
 }
 
 impl<C: Crypto> Node<C> {
@@ -64,6 +66,7 @@ impl<C: Crypto> Node<C> {
                 self.mtu_cap = u16::try_from(payload).unwrap_or(u16::MAX);
                 self.discovery.on_interfaces(now, &list);
                 self.lanes_on_interfaces(now, &list);
+                self.crowd_addresses(now);
                 for at in 0..self.peers.len() {
                     if let Some(peer) = self.peer(at) {
                         let own = || list.iter().flat_map(|face| &face.addresses);
@@ -156,6 +159,11 @@ impl<C: Crypto> Node<C> {
                         multicast,
                         counters,
                     );
+                    let source = crate::discovery::with_port(meta.src, beacon.port);
+                    self.crowd.on_beacon(now, from, &beacon, source);
+                }
+                Ok(record) if from.id != self.key.id && !header.leaving => {
+                    self.on_crowd_record(now, from, meta, &record);
                 }
                 Ok(_) => {}
                 Err(_) => {
@@ -170,6 +178,7 @@ impl<C: Crypto> Node<C> {
             peer.session.watch.doubt(now); // any hint of the dead is worth a PING
             self.rearm(at);
         }
+        self.run_crowd(now);
         self.run_discovery(now);
     }
 
@@ -341,6 +350,7 @@ impl<C: Crypto> Node<C> {
                 }
                 let reason = match code {
                     close::LEAVING => DownReason::Left,
+                    close::IDLE => DownReason::Idle,
                     _ => DownReason::Protocol,
                 };
                 self.free_peer(now, at, reason);
@@ -559,6 +569,8 @@ impl<C: Crypto> Node<C> {
             self.tell_joined(stream, key);
         }
         self.discovery.on_session_up(now, key, &name, addr, roles, host_id);
+        self.crowd.on_session_up(now, key, &name, addr, roles, host_id);
+        self.run_crowd(now);
         self.run_discovery(now);
     }
 

@@ -83,7 +83,10 @@ impl<C: Crypto> Node<C> {
         self.by_index.insert(index, at);
         self.note_met(now, key, addr, params);
         self.discovery.on_session_up(now, key, &params.name, addr, params.roles, params.host_id);
+        self.crowd.on_session_up(now, key, &params.name, addr, params.roles, params.host_id);
         self.greet(now, at);
+        self.ask_now(now, at);
+        self.run_crowd(now);
         self.run_discovery(now);
         Some(at)
     }
@@ -140,6 +143,7 @@ impl<C: Crypto> Node<C> {
             asked: Vec::new(),
             turn: 0,
             mismatches: Vec::new(),
+            used: now,
         };
         self.events.push_back(Event::PeerUp { key, name: peer.name.clone() });
         let at = self.peers.iter().position(Option::is_none).unwrap_or(self.peers.len());

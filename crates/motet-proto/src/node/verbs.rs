@@ -146,7 +146,7 @@ impl core::error::Error for SubscribeError {}
 /// Why [`Node::query`] refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum QueryError {
-    /// No session with that endpoint stands.
+    /// No session with that endpoint stands, and nobody of that id is known.
     NotConnected,
     /// Too many questions are open.
     Limit,
@@ -240,6 +240,7 @@ impl<C: Crypto> Node<C> {
             self.match_up(now, at, stream);
             self.rearm(at);
         }
+        self.want_readers(now, stream);
         Ok(id)
     }
 
@@ -528,6 +529,7 @@ impl<C: Crypto> Node<C> {
                 self.rearm(at);
             }
         }
+        self.crowd.set_interest(self.interest.version());
         self.discovery.on_interest_changed(now);
         self.run_discovery(now);
     }
@@ -574,11 +576,15 @@ impl<C: Crypto> Node<C> {
         what: u8,
         cursor: u64,
     ) -> Result<QueryId, QueryError> {
+        if !self.by_id.contains_key(&to) {
+            return self.ask_later(now, to, what, cursor).ok_or(QueryError::NotConnected);
+        }
         let id = self.next_query;
         let (at, peer) = self.peer_by_id(to).ok_or(QueryError::NotConnected)?;
         if peer.asked.len() >= 64 {
             return Err(QueryError::Limit);
         }
+        peer.used = now;
         peer.asked.push(id);
         self.next_query += 1;
         self.say(now, at, &Record::Query { id, what, cursor });
@@ -620,8 +626,21 @@ impl<C: Crypto> Node<C> {
 
     /// Tries an address for ever: a peer that multicast does not reach.
     pub fn add_seed(&mut self, now: Time, addr: SocketAddr) {
-        self.discovery.add_seed(now, addr);
+        self.add_contact(now, &[addr]);
+    }
+
+    /// Tries for ever to reach somebody at one of these addresses, at most eight: a host whose port
+    /// is not known.
+    pub fn add_contact(&mut self, now: Time, addrs: &[SocketAddr]) {
+        if !self.discovery.add_seed(now, addrs) {
+            self.counters.seeds_ignored += 1;
+        }
         self.run_discovery(now);
+    }
+
+    /// Ends what [`add_contact`](Self::add_contact) began with the same addresses. Sessions stay.
+    pub fn remove_contact(&mut self, addrs: &[SocketAddr]) {
+        self.discovery.remove_seed(addrs);
     }
 
     /// Says goodbye to everybody. What is not acknowledged by now is lost.
@@ -635,6 +654,8 @@ impl<C: Crypto> Node<C> {
         for at in 0..self.peers.len() {
             self.close_peer(now, at, super::receive::close::LEAVING, DownReason::Closed);
         }
+        self.crowd.leave(now);
+        self.run_crowd(now);
         self.discovery.close(now);
         self.run_discovery(now);
     }

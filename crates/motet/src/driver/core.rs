@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use motet_crypto::AwsLc;
 use motet_net::Timer;
-use motet_proto::{EndpointKey, HostAction, Node, PubId, QueryId, SubId, Time, Via};
-use tokio::sync::{Notify, oneshot};
+use motet_proto::{EndpointId, EndpointKey, HostAction, Node, PubId, QueryId, SubId, Time, Via};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 use super::clock::Clock;
 use super::receive::Receiver;
@@ -85,6 +86,10 @@ pub(crate) struct Core {
     leaving: AtomicBool,
     closed: AtomicBool,
     listeners: Mutex<Vec<Weak<EventQueue>>>,
+    /// What every event stream is told first.
+    notices: Mutex<Vec<Event>>,
+    /// Ends with the endpoint.
+    companion: Mutex<Option<AbortHandle>>,
     pub(crate) calls: Calls,
 }
 
@@ -104,6 +109,12 @@ pub(crate) struct About {
     pub(crate) roles: u16,
     pub(crate) listen: std::net::SocketAddr,
     pub(crate) realm_file: Option<std::path::PathBuf>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) liveness: motet_proto::Liveness,
+    /// Where peers are written down for the next start.
+    pub(crate) memory: Option<Arc<crate::entry::Memory>>,
+    /// Takes what peers want measured.
+    pub(crate) jobs: mpsc::Sender<crate::round_trip::Job>,
 }
 
 impl PubState {
@@ -160,6 +171,8 @@ impl Core {
             leaving: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             listeners: Mutex::default(),
+            notices: Mutex::default(),
+            companion: Mutex::default(),
             calls: Calls::default(),
         }
     }
@@ -327,8 +340,8 @@ impl Core {
         }
         // Who is there already comes first: nobody can listen before the endpoint is open.
         let inner = self.inner();
-        for event in self.standing(&inner.node) {
-            queue.push(&event);
+        for event in self.standing(&inner.node).iter().chain(self.notices().iter()) {
+            queue.push(event);
         }
         self.listeners().push(Arc::downgrade(&queue));
         drop(inner);
@@ -351,6 +364,37 @@ impl Core {
         events
     }
 
+    /// Ends this task when the endpoint ends.
+    pub(crate) fn end_with(&self, task: AbortHandle) {
+        let mut companion = self.companion.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed() {
+            task.abort();
+        } else {
+            *companion = Some(task);
+        }
+    }
+
+    /// Tells those who listen now, and those who will.
+    pub(crate) fn notice(&self, event: Event) {
+        let inner = self.inner(); // so that an event stream that begins now has it once
+        self.tell(&event);
+        let mut notices = self.notices();
+        if !notices.contains(&event) && notices.len() < NOTICES_MAX {
+            notices.push(event);
+        }
+        drop(inner);
+    }
+
+    fn tell(&self, event: &Event) {
+        self.listeners().retain(|listener| match listener.upgrade() {
+            Some(queue) => {
+                queue.push(event);
+                true
+            }
+            None => false,
+        });
+    }
+
     /// Says goodbye without waiting.
     pub(crate) fn leave(&self) {
         if !self.leaving.swap(true, Ordering::SeqCst) && !self.is_closed() {
@@ -371,6 +415,10 @@ impl Core {
     pub(crate) fn shut(&self) {
         self.leaving.store(true, Ordering::SeqCst);
         self.closed.store(true, Ordering::SeqCst);
+        let companion = self.companion.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(companion) = companion {
+            companion.abort();
+        }
         let mut inner = self.inner();
         inner.publications.values().for_each(|publication| publication.writable.notify_waiters());
         for subscription in inner.subscriptions.values() {
@@ -457,6 +505,12 @@ impl Core {
                     }
                     continue;
                 }
+                Core::Query { key, what: crate::ask::ROUND_TRIP, argument, .. } => {
+                    let to = argument.as_slice().try_into().map(EndpointId);
+                    // No id, or full: the asker hears nothing, and asks again.
+                    let _ = to.map(|to| self.about.jobs.try_send((key, to)));
+                    continue;
+                }
                 Core::Query { key, what, cursor, argument } => {
                     let asked = (what, cursor, argument.as_slice());
                     let (body, next) = crate::ask::answer(self, inner, asked);
@@ -504,13 +558,7 @@ impl Core {
                 _ => continue,
             };
             self.progress.notify_waiters();
-            self.listeners().retain(|listener| match listener.upgrade() {
-                Some(queue) => {
-                    queue.push(&told);
-                    true
-                }
-                None => false,
-            });
+            self.tell(&told);
         }
     }
 
@@ -518,6 +566,10 @@ impl Core {
     /// whole enough to say so.
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notices(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn listeners(&self) -> MutexGuard<'_, Vec<Weak<EventQueue>>> {
@@ -536,6 +588,8 @@ impl Drop for Hold {
     }
 }
 
+/// Things that are told to every new listener; more are told only once.
+const NOTICES_MAX: usize = 64;
 /// Who acts again within this time is busy: about the cost of a system call.
 const BUSY: Duration = Duration::from_micros(5);
 /// Then packets fill for so long: half of what one carries on loopback. Nothing waits when idle.

@@ -7,6 +7,7 @@ use motet::report::{SubscriptionReport, TopicReport};
 use motet::{Answer, AskError, Endpoint, What};
 use serde::Serialize;
 
+use crate::command::endpoint::choice::Choice;
 use crate::command::endpoint::list;
 use crate::context::Context;
 
@@ -72,7 +73,7 @@ pub(crate) async fn survey(
     wait: Option<Duration>,
     context: &Context,
 ) -> Survey {
-    let peers = list::listen(endpoint, wait, false, context).await;
+    let peers = list::listen(endpoint, wait, &Choice::default(), context).await;
     let mut asked = tokio::task::JoinSet::new();
     for peer in peers {
         let (endpoint, limit) = (endpoint.clone(), context.global.timeout);

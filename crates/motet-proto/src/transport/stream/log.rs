@@ -587,9 +587,13 @@ mod tests {
     #[test]
     fn memory_is_given_up_with_the_last_message_in_it() {
         let (mut log, mut blocks) = (Log::new(1), Blocks::default());
-        (0..3).for_each(|_| drop(log.pack(&mut blocks, b"first", 0)));
+        for _ in 0..3 {
+            log.pack(&mut blocks, b"first", 0);
+        }
         log.seal(&mut blocks);
-        (0..2).for_each(|_| drop(log.pack(&mut blocks, b"second", 0)));
+        for _ in 0..2 {
+            log.pack(&mut blocks, b"second", 0);
+        }
         log.mark(2, GapReason::Expired);
         log.evict_front();
         assert_eq!((log.chunks.len(), log.chunks[0].held), (2, 1));
