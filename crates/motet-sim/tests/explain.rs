@@ -4,8 +4,8 @@
 use motet_proto::explain::{Reason, Verdict, join, tell};
 use motet_proto::node::Other;
 use motet_proto::{Event, HostEvent, PubQos, Realm, SubQos, Via};
-use motet_sim::scenarios::lanes::Group;
 use motet_sim::net::{Ep, Net, config, ms};
+use motet_sim::scenarios::lanes::Group;
 use motet_sim::{LinkModel, Verdict as Fate};
 use motet_wire::packet::{PacketType, Vneg};
 use std::sync::{Arc, Mutex};
