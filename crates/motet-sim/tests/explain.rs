@@ -5,6 +5,7 @@ use motet_proto::explain::{Reason, Verdict, join, tell};
 use motet_proto::node::Other;
 use motet_proto::{Event, HostEvent, PubQos, Realm, SubQos, Via};
 use motet_sim::net::{Ep, Net, config, ms};
+use motet_sim::scenarios::lanes::Group;
 use motet_sim::{LinkModel, Verdict as Fate};
 use motet_wire::packet::{PacketType, Vneg};
 use std::sync::{Arc, Mutex};
@@ -58,6 +59,25 @@ fn joined(net: &mut Net, writer: Ep) {
     let ready =
         |net: &mut Net| net.events(writer).any(|event| matches!(event, Event::ReaderJoined { .. }));
     assert!(net.run_until(ready, secs(5)), "the reader joins");
+}
+
+#[test]
+fn a_lane_is_named_and_a_lost_one_too_with_what_brings_it_back() {
+    let link = LinkModel::default();
+    let mut group = Group::on_a_lane(17, 3, link, motet_proto::SlowPolicy::Block);
+    group.publish(5, 300, 5);
+    group.net.run_for(secs(1));
+    let (writer, reader) = (group.writer, group.readers[0]);
+    let found = explain_on(&mut group.net, writer, reader, "data");
+    says(&found, Reason::Receiving, &["reader0 gets data from writer: by lane"]);
+
+    group.net.world.air.snooping = Some(ms(0));
+    for _ in 0..30 {
+        group.publish(1, 300, 1);
+        group.net.run_for(ms(100));
+    }
+    let found = explain_on(&mut group.net, writer, reader, "data");
+    says(&found, Reason::LaneLost, &["reader0 gets data", "goes on by unicast", "IGMP querier"]);
 }
 
 #[test] // E-1, E-2

@@ -242,8 +242,8 @@ fn judged(
     mallory: Ep,
 ) -> (BTreeMap<Offence, u64>, BTreeMap<Offence, u64>) {
     let now = net.world.now;
-    let id = net.key(mallory).unwrap().id;
-    let offenders = net.node(alice).unwrap().offenders(now);
+    let id = net.key(mallory).expect("mallory runs").id;
+    let offenders = net.node(alice).expect("alice runs").offenders(now);
     let mine = offenders.into_iter().find(|it| it.key.id == id);
     let mut told = BTreeMap::new();
     for event in net.events(alice) {

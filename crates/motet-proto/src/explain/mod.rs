@@ -103,8 +103,7 @@ reasons! {
     Offered = "offered", true;
     /// The reader's program does not read: its window is closed.
     Paused = "paused", true;
-    /// The multicast lane failed; the stream is on its way back to unicast. Not produced before
-    /// lanes are there.
+    /// The multicast lane failed for this reader; data flows by unicast.
     LaneLost = "lane_lost", true;
     /// Data flows, but the reader is behind.
     Lagging = "lagging", true;
@@ -123,7 +122,7 @@ impl Reason {
 
     /// Whether data flows.
     pub fn flows(self) -> bool {
-        matches!(self, Self::Receiving | Self::Lagging)
+        matches!(self, Self::Receiving | Self::Lagging | Self::LaneLost)
     }
 }
 
@@ -259,7 +258,7 @@ pub struct Verdict {
     pub rate_milli: Option<u64>,
     /// How long ago the last message was published or came.
     pub last: Option<Duration>,
-    /// What brings the messages: `unicast`, `local`, later `multicast`.
+    /// What brings the messages, as the writer sees it: `unicast`, `lane 3`, `local`.
     pub carrier: String,
     /// Which limit.
     pub limit: String,

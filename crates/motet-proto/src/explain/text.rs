@@ -321,8 +321,10 @@ impl Names {
                 format!("let the program of {r} read on, or give it --slow drop-oldest"),
             ),
             Reason::LaneLost => (
-                "its multicast lane failed; it goes on by unicast".into(),
-                "allow multicast data in switch and firewall, or publish with --lane never".into(),
+                format!("its multicast lane failed{}; it goes on by unicast", ago(v.since)),
+                "switch on an IGMP querier, allow multicast in switch and firewall; or publish \
+                 with --lane never"
+                    .into(),
             ),
             _ => {
                 let lag = v.lag.map_or(String::new(), |lag| format!(" or {}", span(lag)));
@@ -339,15 +341,18 @@ impl Names {
 }
 
 fn receiving(v: &Verdict) -> String {
-    let carrier = if v.carrier.is_empty() { "unicast" } else { v.carrier.as_str() };
+    let carrier = match v.carrier.as_str() {
+        "" => String::new(),
+        carrier => format!("by {}, ", shown(carrier)),
+    };
     let last = match v.last {
-        Some(last) => format!(", last message {} ago", span(last)),
-        None => ", nothing published so far".into(),
+        Some(last) => format!("last message {} ago", span(last)),
+        None => "nothing published so far".into(),
     };
     let rate = v
         .rate_milli
-        .map_or(String::new(), |rate| format!(", {}.{}/s", rate / 1_000, rate % 1_000 / 100));
-    format!("by {}{rate}{last}, {} behind{}", shown(carrier), v.behind, missed(v))
+        .map_or(String::new(), |rate| format!("{}.{}/s, ", rate / 1_000, rate % 1_000 / 100));
+    format!("{carrier}{rate}{last}, {} behind{}", v.behind, missed(v))
 }
 
 fn missed(v: &Verdict) -> String {

@@ -5,6 +5,7 @@
 
 use super::Node;
 use super::failures::StreamNote;
+use super::lanes::{Carrier, WhyUnicast};
 use super::local::Publication;
 use super::peer::{Incoming, OutState, Outgoing, Peer, STREAMS_MAX};
 use crate::crypto::Crypto;
@@ -17,6 +18,7 @@ use crate::time::Time;
 use crate::topics::interest::REMOTE_FILTERS_MAX;
 use crate::topics::name::TopicName;
 use crate::transport::liveness::State;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
@@ -190,7 +192,6 @@ impl<C: Crypto> Node<C> {
     /// A stream is open.
     fn read_from(&self, now: Time, peer: &Peer<C::Aead>, incoming: &Incoming) -> Verdict {
         let mut verdict = Verdict::new(Side::Reader, Reason::Receiving);
-        verdict.carrier = "unicast".into();
         verdict.next = incoming.reader.next();
         verdict.missed = incoming.missed;
         verdict.last = incoming.lag.last().map(|last| now.since(last));
@@ -257,7 +258,8 @@ impl<C: Crypto> Node<C> {
             let entry = log.get(seq)?;
             Some(Duration::from_micros(now.micros().saturating_sub(entry.t_us)))
         };
-        verdict.carrier = "unicast".into();
+        let lane = self.carrier_of(publication, peer, out);
+        verdict.carrier = carrier(lane);
         verdict.next = log.next();
         verdict.last = log.next().checked_sub(1).and_then(age);
         if out.state != OutState::Offered {
@@ -289,6 +291,11 @@ impl<C: Crypto> Node<C> {
                 if out.cursor.blocked(log) && slow {
                     verdict.reason = Some(Reason::Paused);
                     verdict.since = verdict.lag;
+                } else if let Carrier::Unicast { why: WhyUnicast::LaneLost { at, until } } = lane
+                    && until > now
+                {
+                    verdict.reason = Some(Reason::LaneLost);
+                    verdict.since = Some(now.since(at));
                 } else if slow && publication.qos.reliable {
                     verdict.reason = Some(Reason::Lagging);
                 }
@@ -420,6 +427,16 @@ impl<C: Crypto> Node<C> {
             link.same_host = peer.host_id == self.cfg.host_id && peer.host_id != [0; 16];
         }
         link
+    }
+}
+
+/// What brings the messages; where a lane did not work out, why.
+fn carrier(carrier: Carrier) -> String {
+    match carrier {
+        Carrier::Lane { lane, .. } => format!("lane {lane}"),
+        Carrier::Unicast { why: WhyUnicast::JoinFailed { .. } } => "unicast (join failed)".into(),
+        Carrier::Unicast { why: WhyUnicast::NotHeard { .. } } => "unicast (lane not heard)".into(),
+        Carrier::Unicast { .. } => "unicast".into(),
     }
 }
 
