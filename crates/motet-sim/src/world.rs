@@ -135,7 +135,7 @@ pub struct World {
     pub air: Air,
     links: BTreeMap<(usize, usize), Link>,
     /// Where a host's multicast waits to leave; one for each segment in the air.
-    ports: BTreeMap<(bool, usize), Time>,
+    egress: BTreeMap<(bool, usize), Time>,
     blocked: BTreeSet<(usize, usize)>,
     unreachable: BTreeSet<IpAddr>,
     owners: BTreeMap<IpAddr, usize>,
@@ -164,7 +164,7 @@ impl World {
             tie: 0,
             air: Air::default(),
             links: BTreeMap::new(),
-            ports: BTreeMap::new(),
+            egress: BTreeMap::new(),
             blocked: BTreeSet::new(),
             unreachable: BTreeSet::new(),
             owners: BTreeMap::new(),
