@@ -22,6 +22,7 @@ pub mod node;
 pub mod planted;
 pub mod ranges;
 pub mod rng;
+pub mod roles;
 pub mod time;
 pub mod topics;
 pub mod transport;

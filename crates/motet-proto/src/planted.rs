@@ -23,6 +23,11 @@ pub const NAMES: &[&str] = &[
     "dead_reader_blocks_publisher",
     "control_not_resent",
     "name_clash_by_third_party",
+    "broker_requeues_at_the_back",
+    "broker_takes_the_most_recently_used",
+    "broker_bounces_a_request",
+    "broker_never_yields",
+    "broker_forgets_claims",
 ];
 
 #[cfg(feature = "planted")]
