@@ -22,6 +22,7 @@ pub mod node;
 pub mod planted;
 pub mod ranges;
 pub mod rng;
+pub mod services;
 pub mod time;
 pub mod topics;
 pub mod transport;
@@ -30,7 +31,9 @@ pub use config::{Config, ConfigError, Congestion, Liveness, PubQos, Realm, SlowP
 pub use counters::Counters;
 pub use events::{Delivery, Event, Received};
 pub use host::{Deadline, HostEvent, InterfaceInfo, RecvMeta, Transmit, TxBatch, Via};
-pub use ids::{EndpointId, EndpointKey, PubId, QueryId, QueryKey, SubId};
+pub use ids::{
+    CallId, EndpointId, EndpointKey, PubId, QueryId, QueryKey, RequestId, ServeId, SubId, WatchId,
+};
 pub use node::Node;
 pub use time::Time;
 
