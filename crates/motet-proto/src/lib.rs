@@ -23,6 +23,7 @@ pub mod planted;
 pub mod ranges;
 pub mod rng;
 pub mod roles;
+pub mod services;
 pub mod time;
 pub mod topics;
 pub mod transport;
@@ -31,7 +32,9 @@ pub use config::{Config, ConfigError, Congestion, Liveness, PubQos, Realm, SlowP
 pub use counters::Counters;
 pub use events::{Delivery, Event, Received};
 pub use host::{Deadline, HostEvent, InterfaceInfo, RecvMeta, Transmit, TxBatch, Via};
-pub use ids::{EndpointId, EndpointKey, PubId, QueryId, QueryKey, SubId};
+pub use ids::{
+    CallId, EndpointId, EndpointKey, PubId, QueryId, QueryKey, RequestId, ServeId, SubId, WatchId,
+};
 pub use node::Node;
 pub use time::Time;
 

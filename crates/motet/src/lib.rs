@@ -53,6 +53,7 @@ mod message;
 mod publisher;
 mod realm;
 pub mod report;
+pub mod service;
 mod state;
 mod subscriber;
 
@@ -68,6 +69,7 @@ pub use impair::Impairment;
 pub use message::{Delivery, Message, Outgoing};
 pub use motet_proto::config::{ConfigError, History, QueuePolicy};
 pub use motet_proto::events::{DownReason, MissedReason, WriterState};
+pub use motet_proto::services::Offer;
 pub use motet_proto::{Congestion, EndpointId, EndpointKey, Liveness, PubQos, SlowPolicy, SubQos};
 pub use publisher::Publisher;
 pub use realm::{InvitationLine, RealmInfo, Realms};

@@ -17,6 +17,7 @@
 //! | `announce` | discovery's wishes → beacons, dials, probes |
 //! | `partings` | peers that fall silent or leave |
 //! | `deliver` | streams → subscriptions |
+//! | `services` | services ⇄ topics `$svc/…` |
 //! | `transmit` | streams, feedback → packets |
 //! | `clockwork` | deadlines → all of them |
 //! | `verbs` | the application → publications, subscriptions |
@@ -33,6 +34,7 @@ mod pieces;
 mod readers;
 mod realm;
 mod receive;
+mod services;
 mod sessions;
 mod shake;
 mod shelter;
@@ -62,6 +64,7 @@ use local::{Publication, Subscription};
 use peer::Peer;
 use realm::{RealmKeys, Wall};
 
+pub use crate::services::{CallRefused, RespondError, ServeRefused};
 pub use verbs::{AdvertiseError, Message, PublishError, QueryError, SubscribeError};
 pub use views::{PeerView, PublicationView, ReaderView, SubscriptionView, WriterView};
 
