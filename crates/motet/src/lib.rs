@@ -53,6 +53,7 @@ mod message;
 mod publisher;
 mod realm;
 pub mod report;
+pub mod role;
 pub mod service;
 mod state;
 mod subscriber;

@@ -1,0 +1,22 @@
+//! Roles: ordinary endpoints with a task of their own, built from services and topics. The client's
+//! side does not change when one is present or absent.
+//!
+//! | role | what it does | command |
+//! |---|---|---|
+//! | [`Broker`] | stands before the instances of services, queues, requeues, spills to peers | `motet broker` |
+
+mod broker;
+
+pub use broker::{Broker, BrokerError, BrokerHandle, Report, ask_broker};
+pub use motet_proto::roles::broker::{BrokerCounters, NoWorkers, ServiceReport};
+
+use std::hash::{BuildHasher, RandomState};
+
+/// 32 bytes that nobody can guess.
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    for (n, part) in seed.chunks_mut(8).enumerate() {
+        part.copy_from_slice(&RandomState::new().hash_one(n).to_le_bytes());
+    }
+    seed
+}
