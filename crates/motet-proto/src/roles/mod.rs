@@ -13,5 +13,5 @@
 
 pub mod broker;
 // pub mod checks;
-// pub mod leases;
+pub mod leases;
 // pub mod requirements;
