@@ -4,10 +4,16 @@
 //! | role | what it does | command |
 //! |---|---|---|
 //! | [`Broker`] | stands before the instances of services, queues, requeues, spills to peers | `motet broker` |
+//! | [`NameServer`] | keeps registrations as leases, in sync with all others | `motet nameserver` |
 
 mod broker;
+mod names;
 
 pub use broker::{Broker, BrokerError, BrokerHandle, Report, ask_broker};
+pub use names::{
+    Holder, LeaseCounters, NameError, NameReport, NameServer, NameServerHandle, NameWatch, Names,
+    Registration,
+};
 pub use motet_proto::roles::broker::{BrokerCounters, NoWorkers, ServiceReport};
 
 use std::hash::{BuildHasher, RandomState};
