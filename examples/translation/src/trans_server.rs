@@ -53,10 +53,8 @@ fn main() -> ExitCode {
 async fn serve(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
     let endpoint = flags.network.open("trans-server").await?;
     let mut events = endpoint.events();
-    let mut options = ServeOptions::new()
-        .concurrency(flags.concurrency)
-        .version(&flags.service_version)
-        .safe();
+    let mut options =
+        ServeOptions::new().concurrency(flags.concurrency).version(&flags.service_version).safe();
     if flags.worker {
         options = options.role(Role::Worker);
     }
@@ -124,7 +122,8 @@ async fn register(
     loop {
         match names.register(TRANSLATE, Duration::from_millis(flags.ttl)).await {
             Ok(registration) => {
-                let answer = if registration.already() { "already registered" } else { "registered" };
+                let answer =
+                    if registration.already() { "already registered" } else { "registered" };
                 writeln!(stdout(), "{answer} in {group}")?;
                 return Ok(registration);
             }

@@ -375,8 +375,15 @@ fn sum(named: &Named, entry: &Entry) -> u64 {
     let (life, count) = (entry.version.0.to_be_bytes(), entry.version.1.to_be_bytes());
     let held = entry.held.as_ref().map_or(&[0_u8][..], |held| held.address.as_bytes());
     let state = [u8::from(entry.held.is_some())];
-    let parts =
-        [named.group.as_bytes(), named.name.as_bytes(), &named.instance.0, &life, &count, &state, held];
+    let parts = [
+        named.group.as_bytes(),
+        named.name.as_bytes(),
+        &named.instance.0,
+        &life,
+        &count,
+        &state,
+        held,
+    ];
     fnv(&parts)
 }
 
@@ -401,7 +408,11 @@ mod tests {
     }
 
     fn named(instance: u8) -> Named {
-        Named { group: "dev".into(), name: "translate".into(), instance: EndpointId([instance; 16]) }
+        Named {
+            group: "dev".into(),
+            name: "translate".into(),
+            instance: EndpointId([instance; 16]),
+        }
     }
 
     fn held(ttl: u64) -> Held {

@@ -10,11 +10,11 @@ mod broker;
 mod names;
 
 pub use broker::{Broker, BrokerError, BrokerHandle, Report, ask_broker};
+pub use motet_proto::roles::broker::{BrokerCounters, NoWorkers, ServiceReport};
 pub use names::{
     Holder, LeaseCounters, NameError, NameReport, NameServer, NameServerHandle, NameWatch, Names,
     Registration,
 };
-pub use motet_proto::roles::broker::{BrokerCounters, NoWorkers, ServiceReport};
 
 use std::hash::{BuildHasher, RandomState};
 

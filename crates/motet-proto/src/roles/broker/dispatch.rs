@@ -170,7 +170,8 @@ impl Broker {
             let (free, capacity) = self.pool.room(service).unwrap_or_default();
             match entry.told {
                 Some((was_free, was_all, waiting, at))
-                    if (was_free, was_all, waiting) != (free, capacity, entry.queue.len() as u64) =>
+                    if (was_free, was_all, waiting)
+                        != (free, capacity, entry.queue.len() as u64) =>
                 {
                     at + self.config.tell_every
                 }

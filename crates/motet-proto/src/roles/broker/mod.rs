@@ -31,12 +31,12 @@ pub use claims::Claim;
 use claims::{Claims, Way};
 pub use config::{BrokerConfig, NoWorkers};
 use peers::Peers;
-pub use pool::WorkerOffer;
 use pool::Pool;
+pub use pool::WorkerOffer;
 use stats::Meter;
 pub use stats::{BrokerCounters, ServiceReport};
-use task::{Given, Service, Task};
 pub use task::{Asked, Outcome, Refusal, TaskId};
+use task::{Given, Service, Task};
 
 use crate::ids::EndpointKey;
 use crate::rng::Rng;

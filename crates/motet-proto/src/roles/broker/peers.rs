@@ -104,9 +104,10 @@ impl Peers {
     /// one with the highest draw for this worker. All brokers draw alike.
     pub(super) fn at_home(&self, me: EndpointId, service: &str, worker: EndpointId) -> bool {
         let mine = draw(me, worker);
-        let others = self.peers.iter().filter(|(_, peer)| {
-            peer.rooms.get(service).is_some_and(|room| room.takes)
-        });
+        let others = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.rooms.get(service).is_some_and(|room| room.takes));
         others.map(|(key, _)| draw(key.id, worker)).all(|theirs| theirs < mine)
     }
 }

@@ -134,7 +134,11 @@ impl Broker {
 
     /// Names of the services that somebody works on.
     pub fn services_known(&self) -> Vec<Arc<str>> {
-        self.pool.services().filter(|service| !self.pool.members(service).is_empty()).cloned().collect()
+        self.pool
+            .services()
+            .filter(|service| !self.pool.members(service).is_empty())
+            .cloned()
+            .collect()
     }
 
     /// Whether somebody works on this service, here or behind a peer.

@@ -34,12 +34,19 @@ fn all(broker: &mut Broker) -> Vec<Action> {
 /// Gives alone: task and receiver.
 fn given(broker: &mut Broker) -> Vec<(TaskId, EndpointKey)> {
     let gives = all(broker).into_iter();
-    gives.filter_map(|it| if let Action::Give { task, to, .. } = it { Some((task, to)) } else { None }).collect()
+    gives
+        .filter_map(
+            |it| if let Action::Give { task, to, .. } = it { Some((task, to)) } else { None },
+        )
+        .collect()
 }
 
 fn refused(broker: &mut Broker) -> Vec<(TaskId, Refusal)> {
     let each = all(broker).into_iter();
-    each.filter_map(|it| if let Action::Refuse { task, why } = it { Some((task, why)) } else { None }).collect()
+    each.filter_map(
+        |it| if let Action::Refuse { task, why } = it { Some((task, why)) } else { None },
+    )
+    .collect()
 }
 
 #[test] // B-2
@@ -166,7 +173,9 @@ fn a_silent_worker_is_looked_for_at_a_pace_that_doubles_to_a_limit_and_starts_ov
     while now < at(200_000) {
         now = broker.next_tick(now).max(now + Duration::from_millis(1));
         broker.tick(now);
-        beats.extend(all(&mut broker).iter().filter(|it| matches!(it, Action::Beat { .. })).map(|_| now));
+        beats.extend(
+            all(&mut broker).iter().filter(|it| matches!(it, Action::Beat { .. })).map(|_| now),
+        );
     }
     let pauses: Vec<Duration> = beats.windows(2).map(|pair| pair[1].since(pair[0])).collect();
     let bound = |n: u32| Duration::from_secs(1 << n.min(5));
@@ -228,7 +237,8 @@ fn work_spills_to_a_peer_with_room_only_when_the_own_workers_are_busy() {
 
 #[test] // B-11
 fn a_request_is_never_passed_to_a_broker_that_had_it() {
-    let mut broker = broker(BrokerConfig { no_workers: NoWorkers::Forward, ..BrokerConfig::default() });
+    let mut broker =
+        broker(BrokerConfig { no_workers: NoWorkers::Forward, ..BrokerConfig::default() });
     broker.peer(at(0), key(201), "s", (5, 5), true);
     broker.request(at(1), 0, Asked { hops: vec![key(1).id, key(201).id], ..asked(1_000) });
     assert_eq!(refused(&mut broker), [(0, Refusal::NoWorkers)]);

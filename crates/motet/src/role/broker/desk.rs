@@ -45,7 +45,10 @@ pub(super) enum Order {
 enum Place {
     Here(Request),
     /// With an attempt; what is to come of it then.
-    Out { withdraw: Option<oneshot::Sender<()>>, next: Option<Next> },
+    Out {
+        withdraw: Option<oneshot::Sender<()>>,
+        next: Option<Next>,
+    },
 }
 
 enum Next {
@@ -413,7 +416,9 @@ impl Desk {
 
     /// Stands before a service, if it does not yet.
     async fn front(&mut self, service: &str) -> Result<(), BrokerError> {
-        if self.fronts.contains_key(service) || (!self.services.is_empty() && !self.services.iter().any(|it| it == service)) {
+        if self.fronts.contains_key(service)
+            || (!self.services.is_empty() && !self.services.iter().any(|it| it == service))
+        {
             return Ok(());
         }
         let options = ServeOptions::new()

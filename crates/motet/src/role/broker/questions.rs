@@ -105,20 +105,18 @@ pub async fn ask_broker(
     let asked = endpoint.caller(QUESTIONS, options)?.call(question.to_owned()).await;
     match asked {
         Ok(reply) => Ok(String::from_utf8_lossy(reply.body()).into_owned()),
-        Err(error @ CallError::NoResponders { .. }) => {
-            match question.split_once(' ') {
-                Some(("service", name)) => {
-                    let watch = endpoint.service(name.trim())?;
-                    let there = watch.instances().iter().any(|instance| {
-                        instance.role() != Role::Broker
-                            && instance.state() == InstanceState::Up
-                            && !instance.is_silent()
-                    });
-                    Ok(if there { "200" } else { "404" }.to_owned())
-                }
-                _ => Err(error),
+        Err(error @ CallError::NoResponders { .. }) => match question.split_once(' ') {
+            Some(("service", name)) => {
+                let watch = endpoint.service(name.trim())?;
+                let there = watch.instances().iter().any(|instance| {
+                    instance.role() != Role::Broker
+                        && instance.state() == InstanceState::Up
+                        && !instance.is_silent()
+                });
+                Ok(if there { "200" } else { "404" }.to_owned())
             }
-        }
+            _ => Err(error),
+        },
         Err(error) => Err(error),
     }
 }

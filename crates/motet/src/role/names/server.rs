@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use motet_proto::roles::leases::{Change, Denied, LeaseCounters, Leases, Named, Record, Registered};
+use motet_proto::roles::leases::{
+    Change, Denied, LeaseCounters, Leases, Named, Record, Registered,
+};
 use motet_proto::{EndpointId, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -12,8 +14,8 @@ use super::messages::{Ask, Differing, Done, Entry, decode, encode};
 use super::{NAMES, SYNC};
 use crate::endpoint::Endpoint;
 use crate::service::{
-    Answer, Ask as Call, CallOptions, Caller, Change as Turn, Request, ServeError, ServeOptions, Server,
-    ServiceStatus, ServiceWatch, WaitFor,
+    Answer, Ask as Call, CallOptions, Caller, Change as Turn, Request, ServeError, ServeOptions,
+    Server, ServiceStatus, ServiceWatch, WaitFor,
 };
 
 /// A name server to be started.
@@ -35,14 +37,14 @@ impl NameServer {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn start(self, endpoint: &Endpoint) -> Result<NameServerHandle, ServeError> {
-        let server = endpoint.serve(NAMES, ServeOptions::new().concurrency(OPEN).queue(OPEN)).await?;
+        let server =
+            endpoint.serve(NAMES, ServeOptions::new().concurrency(OPEN).queue(OPEN)).await?;
         let options = CallOptions::new().tries(1).timeout(SYNC).wait(WaitFor::Nothing);
         let others = endpoint
             .caller(NAMES, options)
             .map_err(|error| ServeError::Invalid(error.to_string()))?;
-        let watch = endpoint
-            .service(NAMES)
-            .map_err(|error| ServeError::Invalid(error.to_string()))?;
+        let watch =
+            endpoint.service(NAMES).map_err(|error| ServeError::Invalid(error.to_string()))?;
         let (orders, taken) = mpsc::channel(16);
         let (back, merged) = mpsc::channel(256);
         let desk = Desk {
