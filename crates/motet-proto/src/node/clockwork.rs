@@ -34,6 +34,9 @@ impl<C: Crypto> Node<C> {
             earlier(half.since + HALF_OPEN_FOR, "half-open handshake");
         }
         earlier(self.peers_due, "peer");
+        if let Some(at) = self.services_deadline() {
+            earlier(at, "services");
+        }
         for publication in self.timed.iter().filter_map(|stream| self.publications.get(stream)) {
             if let Some(at) = publication.closing {
                 earlier(at, "publication closing");
@@ -59,6 +62,8 @@ impl<C: Crypto> Node<C> {
         self.poll_dials(now);
         self.peers_timeout(now);
         self.publications_timeout(now);
+        self.services_timeout(now);
+        self.run_services(now);
     }
 
     /// To be called first with every input: if we slept over a deadline, others are not to blame

@@ -56,6 +56,7 @@ use crate::topics::matching::Index;
 use crate::transport::handshake::{Dial, HalfOpen, Load};
 use crate::transport::stream::Pool;
 use crate::transport::stream::log::Blocks;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -126,6 +127,8 @@ pub struct Node<C: Crypto> {
     awake: Time,
     /// A writer dropped a stream of ours since we last asked anew.
     evicted: bool,
+    /// Services that are offered, called or watched here; nothing until then.
+    services: Option<Box<services::Wiring>>,
 }
 
 /// A datagram that is ready to leave.
@@ -210,12 +213,15 @@ impl<C: Crypto> Node<C> {
             leaving: false,
             awake: now,
             evicted: false,
+            services: None,
         })
     }
 
     /// The next event, in order.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        self.event_taken();
+        event
     }
 
     fn push(&mut self, packet: Packet) {

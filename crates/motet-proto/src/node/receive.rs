@@ -48,6 +48,7 @@ impl<C: Crypto> Node<C> {
             PacketType::Vneg => self.on_vneg(now, &packet),
             PacketType::Mdata | PacketType::Hint => self.counters.unsupported_packets += 1, // S-60
         }
+        self.run_services(now);
     }
 
     /// Takes what the host noticed.
@@ -93,6 +94,7 @@ impl<C: Crypto> Node<C> {
                 }
             }
         }
+        self.run_services(now);
     }
 
     fn on_realm(&mut self, now: Time, meta: &RecvMeta, packet: &mut BytesMut) {
