@@ -16,8 +16,8 @@ use motet_example_translation::{Network, TRANSLATE, asked_to_end, question, run}
 #[command(version)]
 struct Flags {
     /// The name
-    #[arg(default_value = TRANSLATE)]
-    name: String,
+    #[arg(value_name = "NAME", default_value = TRANSLATE)]
+    wanted: String,
     /// The environment: dev, test, prod
     #[arg(long, default_value = "dev")]
     group: String,
@@ -46,8 +46,8 @@ async fn ask(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
     if flags.watch {
         let mut end = std::pin::pin!(asked_to_end());
         loop {
-            let mut watch = names.watch(Some(&flags.name))?;
-            writeln!(stdout(), "watching {}", flags.name)?;
+            let mut watch = names.watch(Some(&flags.wanted))?;
+            writeln!(stdout(), "watching {}", flags.wanted)?;
             loop {
                 tokio::select! {
                     () = &mut end => return Ok(ExitCode::SUCCESS),
@@ -64,7 +64,7 @@ async fn ask(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
             }
         }
     }
-    let holders = match names.find(Some(&flags.name)).await {
+    let holders = match names.find(Some(&flags.wanted)).await {
         Ok(holders) => holders,
         Err(error) => {
             eprintln!("error: {error}");
@@ -74,14 +74,14 @@ async fn ask(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
     for holder in &holders {
         tell(holder)?;
         let Some(word) = &flags.call else { continue };
-        let caller = endpoint.caller(&flags.name, CallOptions::new().to(holder.instance))?;
+        let caller = endpoint.caller(&flags.wanted, CallOptions::new().to(holder.instance))?;
         let reply = caller.call(Ask::new(question(word, "eng", "fra"))).await?;
         let words = String::from_utf8_lossy(reply.body()).replace('\n', " ");
         writeln!(stdout(), "{}: {words}", reply.from().id)?;
     }
     let _ = endpoint.close(Duration::from_millis(200)).await;
     if holders.is_empty() {
-        eprintln!("nobody has the name {:?} in {}", flags.name, flags.group);
+        eprintln!("nobody has the name {:?} in {}", flags.wanted, flags.group);
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

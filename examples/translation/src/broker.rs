@@ -96,6 +96,13 @@ pub async fn broker(program: &str, flags: BrokerFlags) -> Result<ExitCode, Box<d
     let done = broker.report().await.unwrap_or_default().counters;
     drop(broker);
     let _ = endpoint.close(Duration::from_secs(1)).await;
-    writeln!(stdout(), "done: {} requests, {} answered", done.requests, done.answered)?;
+    writeln!(
+        stdout(),
+        "done: {} requests, {} answered, {} forwarded, {} requeued",
+        done.requests,
+        done.answered,
+        done.forwarded,
+        done.requeued
+    )?;
     Ok(ExitCode::SUCCESS)
 }

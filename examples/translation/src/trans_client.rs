@@ -15,7 +15,7 @@ use motet_example_translation::{Network, TRANSLATE, gave_up, question, run};
 #[derive(Parser)]
 #[command(version)]
 struct Flags {
-    /// The word
+    /// The word; of several, with commas between, the next one each time
     word: String,
     /// Its language: eng, fra or esp
     from: String,
@@ -61,7 +61,9 @@ async fn ask(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
     let caller = endpoint.caller(TRANSLATE, options)?;
     let mut exit = ExitCode::SUCCESS;
     for n in 0..flags.repeat {
-        let body = question(&flags.word, &flags.from, &flags.to);
+        let words: Vec<&str> = flags.word.split(',').collect();
+        let word = words[n as usize % words.len()];
+        let body = question(word, &flags.from, &flags.to);
         let mut open = Vec::new();
         for each in 0..flags.parallel {
             let key = format!("{:x}/{n}/{each}", endpoint.key().incarnation);

@@ -40,7 +40,7 @@ struct Flags {
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
     /// Milliseconds for which a registration stands without being renewed
-    #[arg(long, value_name = "MS", default_value_t = 6_000)]
+    #[arg(long, value_name = "MS", default_value_t = 6_000, overrides_with = "ttl")]
     ttl: u64,
     #[command(flatten)]
     network: Network,

@@ -16,7 +16,7 @@ use motet_proto::roles::broker::Broker as Machine;
 
 use super::Report;
 use crate::endpoint::Endpoint;
-use crate::service::{Answer, CallError, CallOptions, InstanceState, Role};
+use crate::service::{Answer, CallError, CallOptions, Instance, InstanceState, Role};
 
 /// The service of questions to brokers.
 pub(super) const QUESTIONS: &str = "motet.broker";
@@ -107,12 +107,7 @@ pub async fn ask_broker(
         Ok(reply) => Ok(String::from_utf8_lossy(reply.body()).into_owned()),
         Err(error @ CallError::NoResponders { .. }) => match question.split_once(' ') {
             Some(("service", name)) => {
-                let watch = endpoint.service(name.trim())?;
-                let there = watch.instances().iter().any(|instance| {
-                    instance.role() != Role::Broker
-                        && instance.state() == InstanceState::Up
-                        && !instance.is_silent()
-                });
+                let there = is_offered(endpoint, name.trim()).await?;
                 Ok(if there { "200" } else { "404" }.to_owned())
             }
             _ => Err(error),
@@ -120,3 +115,25 @@ pub async fn ask_broker(
         Err(error) => Err(error),
     }
 }
+
+/// Whether somebody says that it works on a service, as far as is heard within the time in which
+/// discovery settles.
+async fn is_offered(endpoint: &Endpoint, service: &str) -> Result<bool, CallError> {
+    let mut watch = endpoint.service(service)?;
+    let works = |instance: &Instance| {
+        let up = instance.state() == InstanceState::Up && !instance.is_silent();
+        instance.role() != Role::Broker && up
+    };
+    let heard = async {
+        while let Some(change) = watch.next().await {
+            if works(&change.instance) {
+                return true;
+            }
+        }
+        false
+    };
+    Ok(tokio::time::timeout(SETTLING, heard).await.unwrap_or(false))
+}
+
+/// How long offers are waited for where nobody can be asked.
+const SETTLING: Duration = Duration::from_millis(500);
