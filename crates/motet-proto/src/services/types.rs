@@ -12,7 +12,6 @@ pub use motet_wire::service::{Address, InstanceState, Offer, Role, ServiceStatus
 
 /// How a service is offered. Unit, default, bound and price of each field are in docs/defaults.md.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
 pub struct ServeSettings {
     /// Requests handed to the program at once. Default 64; at least 1.
     pub concurrency: u32,
@@ -117,7 +116,6 @@ pub struct CallSpec {
 
 /// How calls are made. Unit, default, bound and price of each field are in docs/defaults.md.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
 pub struct CallSettings {
     /// After this the call ends as timed out. Default 5 s.
     pub timeout: Duration,

@@ -1,0 +1,1 @@
+//! # Bazaar: worlds of servers and callers, drawn from seeds
