@@ -1,11 +1,13 @@
 //! The verbs. Nouns have folders, short verbs for daily use are the same files.
 
 mod bench;
+mod broker;
 mod completion;
 pub(crate) mod demo;
 mod doctor;
 mod endpoint;
 mod external;
+mod nameserver;
 mod realm;
 mod topic;
 mod version;
@@ -34,6 +36,10 @@ pub(crate) enum Command {
     /// Same as: endpoint list
     #[command(hide = true)]
     Members(endpoint::list::ListArgs),
+    /// Stand before the instances of services: queue, spread and requeue their work
+    Broker(broker::BrokerArgs),
+    /// Keep who has which name, in sync with all other name servers
+    Nameserver,
     /// Realms of this user: make, invite to, join
     #[command(subcommand)]
     Realm(realm::Verb),
@@ -61,6 +67,11 @@ impl Command {
     pub(crate) fn is_measured(&self) -> bool {
         matches!(self, Self::Bench(_))
     }
+
+    /// Whether it is a server that ends by itself when it is interrupted: politely, and with 0.
+    pub(crate) fn is_role(&self) -> bool {
+        matches!(self, Self::Broker(_) | Self::Nameserver)
+    }
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
@@ -70,6 +81,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Topic(verb) => topic::run(verb, context).await,
         Command::Endpoint(verb) => endpoint::run(verb, context).await,
         Command::Members(args) => endpoint::list::run(args, context).await,
+        Command::Broker(args) => broker::run(args, context).await,
+        Command::Nameserver => nameserver::run(context).await,
         Command::Realm(verb) => realm::run(verb, context),
         Command::Bench(verb) => bench::run(verb, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
