@@ -229,6 +229,9 @@ impl Trade {
         };
         let node = self.net.node(ep).expect("the endpoint runs");
         let call = node.call(now, service, spec).expect("the call is allowed");
+        self.net.world.trace.line(now, |line| {
+            line.push_str(&format!("{} calls {body:?} as {call:?}, key {key:?}", ep.0));
+        });
         let at = self.calls.len();
         self.by_call.insert((ep, life, call), at);
         self.calls.push(Client {
@@ -387,6 +390,10 @@ impl Trade {
     fn begin(&mut self, at: usize, request: ServiceRequest) {
         let now = self.net.world.now;
         let body = text(&request.frames);
+        let (ep, attempt) = (self.servers[at].ep.0, request.attempt);
+        self.net.world.trace.line(now, |line| {
+            line.push_str(&format!("{ep} begins {body:?}, attempt {attempt}"));
+        });
         self.servers[at].begun += 1;
         self.begun.entry(body.clone()).or_default().push((now, Srv(at)));
         match self.calls.iter().rev().find(|call| call.body == body) {
@@ -518,6 +525,9 @@ impl Trade {
             CallOutput::End { asked, answered } => Ending::Surveyed(asked, answered),
         };
         let call = &mut self.calls[at];
+        self.net.world.trace.line(now, |line| {
+            line.push_str(&format!("{} has {ending:?} of {:?}", call.ep.0, call.body));
+        });
         call.ended.push((now, ending));
         if call.ended.len() > 1 {
             self.violations.push(format!("{}: ended twice: {:?}", call.body, call.ended));
@@ -530,13 +540,7 @@ impl Trade {
         for call in &self.calls {
             let slot = &self.net.world.slots[call.ep.0];
             let lives = slot.node.is_some() && slot.life == call.life;
-            let late = match call.ended.first() {
-                Some((at, _)) => at.since(call.deadline) > ms(1) && !slot.paused,
-                None => lives && now > call.deadline,
-            };
-            if late && lives && !call.ended.is_empty() {
-                continue; // its program may have stood still
-            }
+            let late = call.ended.is_empty() && lives && now > call.deadline;
             if late {
                 let over = now.since(call.deadline);
                 self.violations.push(format!("{}: has not ended, {over:?} late", call.body));

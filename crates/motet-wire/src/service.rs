@@ -15,7 +15,7 @@
 //! | 02 | REQUEST | u8 flags: b0 key, b1 version wanted, u64 server incarnation, u64 caller incarnation, vi call, vi attempt, vi deadline (µs of the server's clock), u8 address kind, [16 B id ∣ vi len, group], vi len, service, [vi len ≤ 64, version wanted], [vi len ≤ 512, key], vi n ≤ 16, n × 16 B hop, vi n ≤ 64, n × (name, value), frames |
 //! | 03 | CANCEL | u64 caller incarnation, vi call |
 //! | 04 | PING | vi token, vi len, service |
-//! | 11 | REPLY | u8 flags: b0 last, b1 from the reply cache, u64 caller incarnation, vi call, vi part, u8 status, vi code, vi took (µs), vi backlog, vi len ≤ 1,024, text, vi n ≤ 64, n × (name, value), frames |
+//! | 11 | REPLY | u8 flags: b0 last, b1 from the reply cache, u64 caller incarnation, vi call, vi attempt, vi part, u8 status, vi code, vi took (µs), vi backlog, vi len ≤ 1,024, text, vi n ≤ 64, n × (name, value), frames |
 //! | 14 | PONG | vi token, u8 known, vi len, service, then if known the fields of OFFER and of [`Stats`] |
 //!
 //! `frames` is `vi n ≤ 256, n × vi len`, then the bytes of all of them to the end of the message.

@@ -17,6 +17,8 @@ pub(super) struct Target {
     pub(super) sent: Option<Time>,
     /// It waits to leave, for the first time or once more.
     pub(super) queued: bool,
+    /// The number of the last attempt that left.
+    pub(super) attempt: u64,
     /// When this attempt counts as failed.
     pub(super) until: Time,
     /// When the server may begin it no more.
@@ -122,8 +124,10 @@ impl Call {
     /// A target of this call. V-14: what may be repeated is tried within a part of the time.
     pub(super) fn aim(&self, now: Time, key: EndpointKey, offer: &Offer) -> Target {
         let settings = &self.spec.settings;
-        let safe = settings.safe || offer.safe;
-        let again = safe || self.spec.key.is_some();
+        // A key asks for once; that the service would bear it twice does not change that.
+        let keyed = self.spec.key.is_some();
+        let safe = settings.safe || offer.safe && !keyed;
+        let again = safe || keyed;
         let mut deadline = self.deadline;
         let until = match (settings.mode, settings.per_try) {
             (Mode::Ordered(each), _) => {
@@ -142,6 +146,7 @@ impl Call {
             key,
             sent: None,
             queued: true,
+            attempt: 0,
             until,
             deadline,
             next_part: 0,

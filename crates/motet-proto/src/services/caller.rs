@@ -284,7 +284,8 @@ impl Callers {
         let known = match call.target(key) {
             Some(known) => {
                 let (open, sent, next_part) = (!known.over, known.sent, known.next_part);
-                *known = if open { Target { sent, next_part, ..target } } else { target };
+                let attempt = known.attempt;
+                *known = if open { Target { sent, next_part, attempt, ..target } } else { target };
                 open
             }
             None => {
@@ -437,6 +438,11 @@ impl Callers {
             let kind = FailureKind::Status { from, status, code: 0, text };
             return self.end_failed(now, id, kind, directory);
         }
+        if reply.status.not_begun() && reply.attempt < target.attempt {
+            // V-14: an attempt that left later may be begun yet.
+            tally.replies_duplicate += 1;
+            return;
+        }
         tally.replies_received += 1;
         target.next_part += 1;
         if reply.last {
@@ -501,7 +507,19 @@ impl Callers {
                     self.end_failed(now, id, kind, directory);
                 }
             }
-            Mode::Ordered(_) if status.not_begun() => self.again(now, id, directory),
+            Mode::Ordered(_) if status.not_begun() => {
+                let service = call.service.clone();
+                let entry = directory.service(now, &service);
+                let others = entry.candidates(now, &call.spec.settings, &BTreeSet::new());
+                let given = |key| call.targets.iter().any(|target| target.key == key);
+                if others.iter().any(|it| !given(it.key)) {
+                    self.again(now, id, directory);
+                } else if call.attempts < u64::from(call.spec.settings.tries) {
+                    self.pause(now, id, directory, rng);
+                } else {
+                    self.end_failed(now, id, kind, directory);
+                }
+            }
             Mode::One if status.not_begun() && call.is_asking() => {}
             Mode::One if status.not_begun() => {
                 // V-14: what was not begun may be begun elsewhere, whatever it is.
@@ -993,7 +1011,9 @@ impl Callers {
         call.attempts += 1;
         call.tried.insert(to);
         tally.requests_sent += 1;
+        let attempt = call.attempts;
         if let Some(target) = call.target(to) {
+            target.attempt = attempt;
             target.sent.get_or_insert(now);
             target.queued = false;
         }

@@ -98,14 +98,29 @@ impl Serving {
     }
 }
 
+/// Who waits for an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Waiter {
+    client: EndpointKey,
+    /// Its number for the call.
+    call: u64,
+    /// The last attempt that came.
+    attempt: u64,
+}
+
+impl Waiter {
+    fn id(self) -> (EndpointKey, u64) {
+        (self.client, self.call)
+    }
+}
+
 /// A request that waits or runs.
 struct Accepted {
     serving: ServeId,
     request: ServiceRequest,
     bytes: usize,
     started: Option<Time>,
-    /// Who waits for the answer: caller, and its number for the call.
-    waiters: Vec<(EndpointKey, u64)>,
+    waiters: Vec<Waiter>,
     deed: Option<DeedKey>,
     /// Parts so far: how many, and themselves if the deed has a key.
     parts: u64,
@@ -297,7 +312,7 @@ impl Servers {
         request: &wire::Request<'_>,
         tally: &mut Tally,
     ) {
-        let waiter = (from, request.call);
+        let waiter = Waiter { client: from, call: request.call, attempt: request.attempt };
         if request.incarnation != from.incarnation {
             tally.service_malformed += 1;
             return;
@@ -317,9 +332,13 @@ impl Servers {
                 tally,
             );
         };
-        if self.by_call.contains_key(&waiter) {
+        if let Some(number) = self.by_call.get(&waiter.id()) {
             // Sent again while the first one waits or runs: that one is answered (V-22).
             tally.requests_repeated += 1;
+            let known = self.accepted.get_mut(number).into_iter().flat_map(|it| &mut it.waiters);
+            for known in known.filter(|known| known.id() == waiter.id()) {
+                known.attempt = known.attempt.max(waiter.attempt);
+            }
             if let Some(serving) = self.serving.get_mut(&id) {
                 serving.stats.repeated += 1;
             }
@@ -419,7 +438,7 @@ impl Servers {
             serving.deeds.insert(deed.clone(), number);
         }
         tally.requests_accepted += 1;
-        self.by_call.insert(waiter, number);
+        self.by_call.insert(waiter.id(), number);
         let accepted = Accepted {
             serving: id,
             request,
@@ -437,7 +456,7 @@ impl Servers {
 
     fn refuse(
         &mut self,
-        waiter: (EndpointKey, u64),
+        waiter: Waiter,
         service: &str,
         status: ServiceStatus,
         text: &str,
@@ -460,19 +479,19 @@ impl Servers {
         tally: &mut Tally,
     ) {
         tally.service_malformed += 1;
-        if let Some((incarnation, call)) = wire::Request::correlation(bytes)
+        if let Some((incarnation, call, attempt)) = wire::Request::correlation(bytes)
             && incarnation == from.incarnation
         {
             tally.requests_refused += 1;
             let text = format!("the request breaks the protocol: {why}");
-            self.say_no((from, call), ServiceStatus::BadRequest, &text, tally);
+            let waiter = Waiter { client: from, call, attempt };
+            self.say_no(waiter, ServiceStatus::BadRequest, &text, tally);
         }
     }
 
     /// The caller no longer wants it (V-24).
     pub(super) fn on_cancel(&mut self, from: EndpointKey, call: u64, tally: &mut Tally) {
-        let waiter = (from, call);
-        if self.drop_waiter(waiter, tally) {
+        if let Some(waiter) = self.drop_waiter((from, call), tally) {
             self.say_no(waiter, ServiceStatus::Cancelled, "cancelled by the caller", tally);
         }
     }
@@ -490,18 +509,19 @@ impl Servers {
         self.dirty.remove(&client);
     }
 
-    /// Whether it waited for anything.
-    fn drop_waiter(&mut self, waiter: (EndpointKey, u64), tally: &mut Tally) -> bool {
-        let Some(number) = self.by_call.remove(&waiter) else { return false };
-        let Some(accepted) = self.accepted.get_mut(&number) else { return false };
-        accepted.waiters.retain(|each| *each != waiter);
+    /// One who waited no longer does.
+    fn drop_waiter(&mut self, of: (EndpointKey, u64), tally: &mut Tally) -> Option<Waiter> {
+        let number = self.by_call.remove(&of)?;
+        let accepted = self.accepted.get_mut(&number)?;
+        let at = accepted.waiters.iter().position(|each| each.id() == of)?;
+        let waiter = accepted.waiters.remove(at);
         if !accepted.waiters.is_empty() {
-            return true;
+            return Some(waiter);
         }
         tally.requests_cancelled += 1;
         if accepted.started.is_some() {
             self.notices.push_back(ServerNotice::Cancelled(number));
-            return true;
+            return Some(waiter);
         }
         let id = accepted.serving;
         if let Some(serving) = self.serving.get_mut(&id) {
@@ -509,14 +529,14 @@ impl Servers {
             serving.stats.refused += 1;
         }
         self.forget(number);
-        true
+        Some(waiter)
     }
 
     /// Takes a request out of all tables.
     fn forget(&mut self, number: RequestId) -> Option<Accepted> {
         let accepted = self.accepted.remove(&number)?;
         for waiter in &accepted.waiters {
-            self.by_call.remove(waiter);
+            self.by_call.remove(&waiter.id());
         }
         if let Some(serving) = self.serving.get_mut(&accepted.serving) {
             if accepted.started.is_none() {
@@ -622,8 +642,10 @@ impl Servers {
         let started = accepted.started.ok_or(RespondError::Gone)?;
         let took = now.since(started);
         if !reply.last {
-            let full = accepted.waiters.iter().any(|(client, _)| {
-                self.replies.get(client).is_some_and(|waiting| waiting.bytes >= PART_BYTES_MAX)
+            let full = accepted.waiters.iter().any(|waiter| {
+                self.replies
+                    .get(&waiter.client)
+                    .is_some_and(|waiting| waiting.bytes >= PART_BYTES_MAX)
             });
             if full {
                 return Err(RespondError::Full);
@@ -685,10 +707,10 @@ impl Servers {
     }
 
     /// One more who waits for a deed that waits or runs already.
-    fn attach(&mut self, number: RequestId, waiter: (EndpointKey, u64), tally: &mut Tally) {
+    fn attach(&mut self, number: RequestId, waiter: Waiter, tally: &mut Tally) {
         let Some(accepted) = self.accepted.get_mut(&number) else { return };
         accepted.waiters.push(waiter);
-        self.by_call.insert(waiter, number);
+        self.by_call.insert(waiter.id(), number);
         let head = |part| Head { part, took: Duration::ZERO, backlog: 0, cached: false };
         let parts = accepted.kept.clone();
         for (part, reply) in parts.iter().enumerate() {
@@ -697,7 +719,7 @@ impl Servers {
     }
 
     /// Answers from what was kept.
-    fn replay(&mut self, id: ServeId, waiter: (EndpointKey, u64), kept: &Kept, tally: &mut Tally) {
+    fn replay(&mut self, id: ServeId, waiter: Waiter, kept: &Kept, tally: &mut Tally) {
         let backlog = self.serving.get(&id).map_or(0, Serving::backlog);
         let head = |part| Head { part, took: Duration::ZERO, backlog, cached: true };
         match kept {
@@ -715,13 +737,7 @@ impl Servers {
         }
     }
 
-    fn say_no(
-        &mut self,
-        waiter: (EndpointKey, u64),
-        status: ServiceStatus,
-        text: &str,
-        tally: &mut Tally,
-    ) {
+    fn say_no(&mut self, waiter: Waiter, status: ServiceStatus, text: &str, tally: &mut Tally) {
         let reply = ReplySpec { status, text: text.to_owned(), ..ReplySpec::default() };
         let head = Head { part: 0, took: Duration::ZERO, backlog: 0, cached: false };
         self.send(waiter, &reply, head, tally);
@@ -729,7 +745,7 @@ impl Servers {
 
     fn send(
         &mut self,
-        (client, call): (EndpointKey, u64),
+        Waiter { client, call, attempt }: Waiter,
         reply: &ReplySpec,
         head: Head,
         tally: &mut Tally,
@@ -738,6 +754,7 @@ impl Servers {
         let message = wire::Reply {
             incarnation: client.incarnation,
             call,
+            attempt,
             part: head.part,
             last: reply.last,
             cached: head.cached,

@@ -123,6 +123,8 @@ pub struct Reply<'a> {
     pub incarnation: u64,
     /// The caller's number for the call.
     pub call: u64,
+    /// The last attempt at the call that the server has seen.
+    pub attempt: u64,
     /// Which part, from 0.
     pub part: u64,
     /// Nothing follows.
@@ -153,6 +155,7 @@ impl<'a> Reply<'a> {
         out.push(if self.cached { last | CACHED } else { last });
         codec::put_u64(out, self.incarnation);
         codec::put_vi(out, self.call);
+        codec::put_vi(out, self.attempt);
         codec::put_vi(out, self.part);
         out.push(self.status.code());
         codec::put_vi(out, self.code);
@@ -165,7 +168,8 @@ impl<'a> Reply<'a> {
 
     fn decode(r: &mut Reader<'a>) -> Result<Self, Malformed> {
         let flags = r.get_flags(LAST | CACHED)?;
-        let (incarnation, call, part) = (r.get_u64()?, r.get_vi()?, r.get_vi()?);
+        let (incarnation, call) = (r.get_u64()?, r.get_vi()?);
+        let (attempt, part) = (r.get_vi()?, r.get_vi()?);
         let status = ServiceStatus::from_code(r.get_u8()?);
         let (code, took_us, backlog) = (r.get_vi()?, r.get_vi()?, r.get_vi()?);
         let text = get_text(r, MAX_STATUS_TEXT)?;
@@ -174,6 +178,7 @@ impl<'a> Reply<'a> {
         Ok(Self {
             incarnation,
             call,
+            attempt,
             part,
             last: flags & LAST != 0,
             cached: flags & CACHED != 0,

@@ -91,12 +91,13 @@ impl<'a> Request<'a> {
         put_frames(out, self.frames.iter().copied());
     }
 
-    /// The correlation id of a request that is otherwise broken, so that its caller can be told.
-    pub fn correlation(bytes: &[u8]) -> Option<(u64, u64)> {
+    /// The correlation id (incarnation, call) and the attempt of a request that is otherwise broken,
+    /// so that its caller can be told.
+    pub fn correlation(bytes: &[u8]) -> Option<(u64, u64, u64)> {
         let mut r = Reader::new(bytes);
         let fields = (r.get_u8().ok()?, r.get_u8().ok()?, r.get_u8().ok()?, r.get_u64().ok()?);
         (fields.0 == kind::REQUEST).then_some(())?;
-        Some((r.get_u64().ok()?, r.get_vi().ok()?))
+        Some((r.get_u64().ok()?, r.get_vi().ok()?, r.get_vi().ok()?))
     }
 
     fn decode(r: &mut Reader<'a>) -> Result<Self, Malformed> {
