@@ -23,6 +23,11 @@ pub const NAMES: &[&str] = &[
     "dead_reader_blocks_publisher",
     "control_not_resent",
     "name_clash_by_third_party",
+    "reply_cache_without_client",
+    "work_given_twice",
+    "started_after_deadline",
+    "dead_server_chosen",
+    "draining_server_chosen",
 ];
 
 #[cfg(feature = "planted")]
