@@ -75,4 +75,11 @@ tell! {
         a_message_that_comes_again_is_delivered_once
         a_packet_older_than_the_replay_window_is_not_taken
     }
+    services {
+        the_key_of_another_caller_is_another_deed
+        a_deed_that_is_asked_for_twice_is_done_once
+        what_waited_over_its_deadline_is_not_begun
+        a_dead_server_is_not_chosen
+        a_draining_server_gets_nothing_new
+    }
 }

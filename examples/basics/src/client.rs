@@ -4,11 +4,12 @@
 use std::error::Error;
 use std::io::{BufRead, Write, stdin, stdout};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use motet::service::{Ask, CallOptions, Caller};
-use motet_example_basics::{Exercise, Network, run};
+use motet_example_basics::{Exercise, Network, pause, run};
+use tokio::time::Instant;
 
 /// What a client does when no answer comes in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -71,7 +72,7 @@ async fn call(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
                     writeln!(stdout(), "version {version}")?;
                     seen = version;
                 }
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                pause(Duration::from_millis(2)).await;
             }
         }
         Exercise::Arith if flags.calc_count > 0 => {

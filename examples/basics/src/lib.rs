@@ -4,7 +4,7 @@
 
 pub mod arith;
 
-pub use motet_example_words::{Network, asked_to_end, run};
+pub use motet_example_words::{Network, asked_to_end, pause, run};
 
 /// What can be served and called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

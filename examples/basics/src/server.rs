@@ -11,7 +11,7 @@ use clap::Parser;
 use motet::EndpointId;
 use motet::service::{Request, ServeOptions, ServiceStatus};
 use motet_example_basics::arith::{State, Step};
-use motet_example_basics::{Exercise, Network, asked_to_end, run};
+use motet_example_basics::{Exercise, Network, asked_to_end, pause, run};
 
 /// Serves one exercise.
 #[derive(Parser)]
@@ -116,7 +116,7 @@ fn answer(flags: &Flags, client: &mut Client, request: Request) -> Result<(), Bo
             writeln!(stdout(), "request {text}")?;
             let sleep = Duration::from_millis(flags.sleep);
             tokio::spawn(async move {
-                tokio::time::sleep(sleep).await;
+                pause(sleep).await;
                 let _ = request.reply(format!("{text} RDY"));
             });
             Ok(())

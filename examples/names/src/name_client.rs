@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use motet::role::{Holder, Names};
 use motet::service::{Ask, CallOptions};
-use motet_example_translation::{Network, TRANSLATE, asked_to_end, question, run};
+use motet_example_translation::{Network, TRANSLATE, asked_to_end, pause, question, run};
 
 /// Asks who has a name.
 #[derive(Parser)]
@@ -55,7 +55,7 @@ async fn ask(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
                         Some(Ok(holders)) => holders.iter().try_for_each(tell)?,
                         Some(Err(error)) => {
                             eprintln!("asking another name server: {error}");
-                            tokio::time::sleep(Duration::from_millis(200)).await;
+                            pause(Duration::from_millis(200)).await;
                             break;
                         }
                         None => break,

@@ -1,5 +1,7 @@
 //! Name servers, with real processes on one host.
 
+#![allow(clippy::unwrap_used, reason = "it is a test")]
+
 #[path = "../../../crates/motet-cli/tests/process/mod.rs"]
 mod process;
 

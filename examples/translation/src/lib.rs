@@ -5,7 +5,7 @@
 pub mod broker;
 
 use motet::service::CallError;
-pub use motet_example_words::{Language, Network, WORDS, asked_to_end, run};
+pub use motet_example_words::{Language, Network, WORDS, asked_to_end, pause, run};
 
 /// The service.
 pub const TRANSLATE: &str = "translate";

@@ -4,11 +4,12 @@
 use std::error::Error;
 use std::io::{Write, stdout};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Parser;
 use motet::service::CallOptions;
 use motet_example_translation::{Network, TRANSLATE, gave_up, question, run};
+use tokio::time::Instant;
 
 /// Asks the servers of a pool in order.
 #[derive(Parser)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use motet::service::{Ask, CallOptions, WaitFor};
-use motet_example_translation::{Network, TRANSLATE, gave_up, question, run};
+use motet_example_translation::{Network, TRANSLATE, gave_up, pause, question, run};
 
 /// Asks for the translation of a word.
 #[derive(Parser)]
@@ -77,7 +77,7 @@ async fn ask(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
                 Err(error) => exit = gave_up(&error),
             }
         }
-        tokio::time::sleep(Duration::from_millis(flags.interval)).await;
+        pause(Duration::from_millis(flags.interval)).await;
     }
     let _ = endpoint.close(Duration::from_millis(200)).await;
     Ok(exit)

@@ -2,14 +2,16 @@
 #![forbid(unsafe_code)]
 
 use std::error::Error;
+use std::fs::{File, OpenOptions};
 use std::io::{Write, stdout};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 use motet::role::Names;
 use motet::service::{Request, Role, ServeOptions};
-use motet_example_translation::{Network, TRANSLATE, asked_to_end, run, translate};
+use motet_example_translation::{Network, TRANSLATE, asked_to_end, pause, run, translate};
 
 /// Translates words between English, French and Spanish.
 #[derive(Parser)]
@@ -30,6 +32,9 @@ struct Flags {
     /// Serve brokers only
     #[arg(long)]
     worker: bool,
+    /// Append the idempotency key of each request to this file when it is done
+    #[arg(long, value_name = "FILE")]
+    record: Option<std::path::PathBuf>,
     /// Answer with this before the translation, to see which one answered
     #[arg(long)]
     sign: bool,
@@ -64,6 +69,10 @@ async fn serve(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
         None => None,
     };
     writeln!(stdout(), "serving {TRANSLATE} as {}...", endpoint.name())?;
+    let record = match &flags.record {
+        Some(path) => Some(Arc::new(OpenOptions::new().create(true).append(true).open(path)?)),
+        None => None,
+    };
     let sign = flags.sign.then(|| endpoint.name().to_owned());
     let work = Duration::from_secs_f64(flags.work.max(0.0));
     let mut delay = Duration::from_secs_f64(flags.delay.max(0.0));
@@ -75,12 +84,14 @@ async fn serve(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
             request = server.next() => {
                 let Some(request) = request else { break };
                 let question = String::from_utf8_lossy(request.body()).replace('\n', " ");
-                writeln!(stdout(), "request: {question}")?;
+                if record.is_none() {
+                    writeln!(stdout(), "request: {question}")?;
+                }
                 if flags.mute {
                     held.push(request);
                     continue;
                 }
-                tokio::spawn(answer(request, delay + work, sign.clone()));
+                tokio::spawn(answer(request, delay + work, sign.clone(), record.clone()));
                 delay = Duration::ZERO;
             }
             Some(event) = events.next() => {
@@ -95,7 +106,7 @@ async fn serve(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
     let mut taking = server.clone();
     let rest = tokio::spawn(async move {
         while let Some(request) = taking.next().await {
-            answer(request, Duration::ZERO, None).await;
+            answer(request, Duration::ZERO, None, None).await;
         }
     });
     if !flags.mute {
@@ -129,20 +140,26 @@ async fn register(
             }
             Err(error) => {
                 eprintln!("not registered yet: {error}");
-                tokio::time::sleep(Duration::from_millis(200)).await;
+                pause(Duration::from_millis(200)).await;
             }
         }
     }
 }
 
-async fn answer(request: Request, work: Duration, sign: Option<String>) {
+async fn answer(request: Request, work: Duration, sign: Option<String>, record: Option<Arc<File>>) {
     if !work.is_zero() {
         tokio::select! {
-            () = tokio::time::sleep(work) => {}
+            () = pause(work) => {}
             () = request.cancelled() => return,
         }
     }
     let question = String::from_utf8_lossy(request.body()).into_owned();
+    if let (Some(record), Some(key)) = (record, request.idempotency_key()) {
+        let line = format!("{}\n", String::from_utf8_lossy(key));
+        if let Err(error) = (&*record).write_all(line.as_bytes()) {
+            eprintln!("not recorded: {error}");
+        }
+    }
     let done = match translate(&question) {
         Ok(words) => {
             let signed = sign.as_deref().into_iter().chain(words);

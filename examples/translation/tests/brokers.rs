@@ -4,10 +4,11 @@
 mod process;
 mod programs;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use process::World;
 use programs::{CLIENT, DISCO, ask, asker, broker, server, start};
+use tokio::time::Instant;
 
 #[test] // TR-1
 fn bk_1_the_same_client_works_with_and_without_a_broker() {

@@ -69,8 +69,8 @@ fn cb_6_brokers_start_in_any_order_and_a_third_joins_and_clients_use_those_that_
         sees(broker, 2, 2);
     }
     client.expect("hola");
-    for at in 0..2 {
-        brokers[at].kill();
+    for broker in &mut brokers[..2] {
+        broker.kill();
         client.told.clear();
         for _ in 0..5 {
             client.expect("hola");

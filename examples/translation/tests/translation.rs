@@ -1,5 +1,7 @@
 //! Translation without a broker, with real processes on one host.
 
+#![allow(clippy::unwrap_used, reason = "it is a test")]
+
 #[path = "../../../crates/motet-cli/tests/process/mod.rs"]
 mod process;
 mod programs;

@@ -265,7 +265,7 @@ impl Leases {
             }
             self.changes.push_back(change);
         }
-        let until = now + held.as_ref().map_or(remembered(ttl), |(_, left)| *left);
+        let until = now + held.as_ref().map_or_else(|| remembered(ttl), |(_, left)| *left);
         let held = held.map(|(held, _)| held);
         self.entries.insert(named.clone(), Entry { version, held, ttl, until });
         true

@@ -235,7 +235,7 @@ impl Callers {
             Mode::First(n) => {
                 let n = if n == 0 { usize::MAX } else { n as usize };
                 let mut all: Vec<_> = candidates.iter().collect();
-                all.sort_by_key(|it| (it.last_resort, it.pace.outstanding, it.pace.clock, it.key));
+                all.sort_by_key(|it| (it.doubtful, it.pace.outstanding, it.pace.clock, it.key));
                 all.into_iter().take(n).map(|it| (it.key, it.offer.clone())).collect()
             }
             Mode::All(_) => {
@@ -532,14 +532,18 @@ impl Callers {
                 }
                 let entry = directory.service(now, &service);
                 let others = entry.candidates(now, &call.spec.settings, &call.failed);
-                let other = others.iter().any(|it| !call.failed.contains(&it.key));
+                let rest = || others.iter().filter(|it| !call.failed.contains(&it.key));
+                // One that has no credit now is waited for, but not without a pause in which the
+                // others are left alone.
+                let other = rest().any(|it| (it.pace.outstanding as u64) < it.offer.credit);
+                let busy = rest().next().is_some();
                 let stale = status == ServiceStatus::Unavailable;
                 let nobody = status == ServiceStatus::NoWorkers;
                 if other {
                     self.again(now, id, directory);
                 } else if nobody {
                     self.end_failed(now, id, kind, directory);
-                } else if stale || call.pauses + 1 < call.spec.settings.tries {
+                } else if busy || stale || call.pauses + 1 < call.spec.settings.tries {
                     self.pause(now, id, directory, rng);
                 } else {
                     self.end_failed(now, id, kind, directory);

@@ -99,19 +99,21 @@ pub(super) struct Candidate<'a> {
     pub(super) key: EndpointKey,
     pub(super) offer: &'a Offer,
     pub(super) pace: &'a Pace,
-    /// It failed this call, or is suspected: only if there is no other.
-    pub(super) last_resort: bool,
+    /// It failed this call: only if there is no other.
+    pub(super) failed: bool,
+    /// Its endpoint is suspected: only if there is none better.
+    pub(super) doubtful: bool,
 }
 
 /// What an instance is compared by; less is better.
-fn rank(now: Time, candidate: &Candidate<'_>, best_us: u64) -> (bool, u64, u64) {
-    let Candidate { offer, pace, last_resort, .. } = candidate;
+fn rank(now: Time, candidate: &Candidate<'_>, best_us: u64) -> (bool, bool, u64, u64) {
+    let Candidate { offer, pace, failed, doubtful, .. } = candidate;
     let time = even(pace.time_us(now), best_us);
     let known = pace.outstanding as u64;
     let told = if now.since(pace.backlog.1) < FRESH { pace.backlog.0 } else { 0 };
     let wait =
         known.max(told).saturating_mul(time).saturating_mul(1_024) / offer.concurrency.max(1);
-    (*last_resort || pace.avoid.0 > now, wait, pace.clock)
+    (*failed, *doubtful || pace.avoid.0 > now, wait, pace.clock)
 }
 
 /// Times that differ little count as equal: what is measured is never exact.
@@ -132,7 +134,7 @@ pub(super) fn choose(
         open
     } else {
         let any = |rng: &mut Rng| open.get(rng.below(open.len() as u64) as usize).copied();
-        let good = |it: &&Candidate<'_>| !it.last_resort && it.pace.avoid.0 <= now;
+        let good = |it: &&Candidate<'_>| !it.failed && !it.doubtful && it.pace.avoid.0 <= now;
         let mut two: Vec<_> = (0..8).filter_map(|_| any(rng)).filter(good).take(2).collect();
         if two.is_empty() {
             two.extend(open.iter().copied());

@@ -75,7 +75,8 @@ impl Service {
             key: *key,
             offer: &it.offer,
             pace: &it.pace,
-            last_resort: avoid.contains(key) || it.suspect > now,
+            failed: avoid.contains(key),
+            doubtful: it.suspect > now,
         });
         each.collect()
     }

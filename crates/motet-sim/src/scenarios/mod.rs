@@ -7,6 +7,7 @@ pub mod flow;
 pub mod identity;
 pub mod meeting;
 pub mod repair;
+pub mod services;
 
 use crate::links::LinkModel;
 use crate::net::{Ep, Net, Pub, Sub};
@@ -72,6 +73,11 @@ stories! {
     bounds::a_gap_leaves_what_has_arrived,
     bounds::a_message_that_comes_again_is_delivered_once,
     bounds::a_packet_older_than_the_replay_window_is_not_taken,
+    services::the_key_of_another_caller_is_another_deed,
+    services::a_deed_that_is_asked_for_twice_is_done_once,
+    services::what_waited_over_its_deadline_is_not_begun,
+    services::a_dead_server_is_not_chosen,
+    services::a_draining_server_gets_nothing_new,
 }
 
 /// A writer and a reader that know each other.

@@ -17,6 +17,7 @@ pub use names::{
 };
 
 use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
 
 /// 32 bytes that nobody can guess.
 fn seed() -> [u8; 32] {
@@ -25,4 +26,10 @@ fn seed() -> [u8; 32] {
         part.copy_from_slice(&RandomState::new().hash_one(n).to_le_bytes());
     }
     seed
+}
+
+/// Lets time pass: heartbeats and leases are times.
+#[expect(clippy::disallowed_methods, reason = "a role is a host: its clock is the real one")]
+async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
 }

@@ -1,10 +1,11 @@
 //! One attempt: a request is sent to a worker or a peer, and its answer goes back the way it came.
 
-use motet_proto::EndpointKey;
 use motet_proto::roles::broker::{Outcome, TaskId};
+use motet_proto::{EndpointId, EndpointKey};
 use tokio::sync::{mpsc, oneshot};
 
 use super::desk::Input;
+use crate::role::pause;
 use crate::service::{Answer, Ask, CallError, Caller, Request, RespondError, ServiceStatus};
 
 /// A request on its way out.
@@ -14,7 +15,7 @@ pub(super) struct Attempt {
     pub(super) request: Request,
     pub(super) caller: Caller,
     /// Whoever passed it on so far, this broker included.
-    pub(super) hops: Vec<motet_proto::EndpointId>,
+    pub(super) hops: Vec<EndpointId>,
     pub(super) withdrawn: oneshot::Receiver<()>,
 }
 
@@ -81,7 +82,7 @@ impl Attempt {
             if self.request.is_cancelled() {
                 return;
             }
-            tokio::time::sleep(SLOW_CALLER).await;
+            pause(SLOW_CALLER).await;
         }
     }
 }

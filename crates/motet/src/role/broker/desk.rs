@@ -17,7 +17,7 @@ use super::{BrokerError, Report};
 use crate::endpoint::Endpoint;
 use crate::message::Delivery;
 use crate::publisher::Publisher;
-use crate::role::seed;
+use crate::role::{pause, seed};
 use crate::service::{
     Answer, CallOptions, Caller, Change, Instance, InstanceState, Reach, Request, Role,
     ServeOptions, Server, ServiceStatus, ServiceWatch, WaitFor,
@@ -42,6 +42,7 @@ pub(super) enum Order {
 }
 
 /// Where a request is.
+#[expect(clippy::large_enum_variant, reason = "most requests are here, or have just been")]
 enum Place {
     Here(Request),
     /// With an attempt; what is to come of it then.
@@ -125,7 +126,7 @@ impl Desk {
     /// Runs until nobody holds the handle, or the endpoint has closed.
     pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         loop {
-            let due = tokio::time::sleep(self.pause());
+            let due = pause(self.idle());
             tokio::select! {
                 order = orders.recv() => match order {
                     Some(order) => self.order(order),
@@ -174,7 +175,7 @@ impl Desk {
     }
 
     /// How long nothing is due. With work at hand, deadlines are looked at this often.
-    fn pause(&self) -> Duration {
+    fn idle(&self) -> Duration {
         if self.machine.is_idle() {
             let now = self.now();
             self.machine.next_tick(now).since(now).clamp(TICK, IDLE)

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use super::NAMES;
 use super::messages::{Ask, Done, Entry, decode, encode};
 use crate::endpoint::Endpoint;
+use crate::role::pause;
 use crate::service::{CallError, CallOptions, Caller, Replies, WaitFor};
 
 /// The name servers, whichever are there.
@@ -104,7 +105,7 @@ impl Names {
             loop {
                 tokio::select! {
                     _ = stopped.wait_for(|stop| *stop) => return,
-                    () = tokio::time::sleep(ttl / 3) => {}
+                    () = pause(ttl / 3) => {}
                 }
                 entry.count = count();
                 // No name server now: the next one that comes gets the whole registration.

@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 use super::messages::{Ask, Differing, Done, Entry, decode, encode};
 use super::{NAMES, SYNC};
 use crate::endpoint::Endpoint;
+use crate::role::pause;
 use crate::service::{
     Answer, Ask as Call, CallOptions, Caller, Change as Turn, Request, ServeError, ServeOptions,
     Server, ServiceStatus, ServiceWatch, WaitFor,
@@ -157,7 +158,7 @@ impl Desk {
                     }
                     self.watchers.retain(|watcher| !watcher.request.is_cancelled());
                 }
-                () = tokio::time::sleep(expiry) => {}
+                () = pause(expiry) => {}
             }
             let now = self.now();
             self.leases.expire(now);
