@@ -9,6 +9,7 @@ mod endpoint;
 mod external;
 mod nameserver;
 mod realm;
+mod registry;
 mod topic;
 mod version;
 
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Broker(broker::BrokerArgs),
     /// Keep who has which name, in sync with all other name servers
     Nameserver,
+    /// Show which services are up, and tell those who require them
+    Registry(registry::RegistryArgs),
     /// Realms of this user: make, invite to, join
     #[command(subcommand)]
     Realm(realm::Verb),
@@ -70,7 +73,7 @@ impl Command {
 
     /// Whether it is a server that ends by itself when it is interrupted: politely, and with 0.
     pub(crate) fn is_role(&self) -> bool {
-        matches!(self, Self::Broker(_) | Self::Nameserver)
+        matches!(self, Self::Broker(_) | Self::Nameserver | Self::Registry(_))
     }
 }
 
@@ -83,6 +86,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Members(args) => endpoint::list::run(args, context).await,
         Command::Broker(args) => broker::run(args, context).await,
         Command::Nameserver => nameserver::run(context).await,
+        Command::Registry(args) => registry::run(args, context).await,
         Command::Realm(verb) => realm::run(verb, context),
         Command::Bench(verb) => bench::run(verb, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,

@@ -4,17 +4,21 @@
 //! | role | what it does | command |
 //! |---|---|---|
 //! | [`Broker`] | stands before the instances of services, queues, requeues, spills to peers | `motet broker` |
+//! | [`Registry`] | who requires what, and notices of it | `motet registry` |
 //! | [`NameServer`] | keeps registrations as leases, in sync with all others | `motet nameserver` |
 
 mod broker;
 mod names;
+mod registry;
 
 pub use broker::{Broker, BrokerError, BrokerHandle, Report, ask_broker};
 pub use motet_proto::roles::broker::{BrokerCounters, NoWorkers, ServiceReport};
+pub use motet_proto::roles::requirements::Standing;
 pub use names::{
     Holder, LeaseCounters, NameError, NameReport, NameServer, NameServerHandle, NameWatch, Names,
     Registration,
 };
+pub use registry::{Registry, RegistryHandle, ServiceLine, in_words};
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
