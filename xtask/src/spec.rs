@@ -6,8 +6,8 @@ use crate::repo::Repo;
 use crate::source::{Source, ids};
 use crate::{Outcome, judge, tidy};
 
-/// Wire, sessions, streams, discovery, fragmentation, topics (pub/sub), keys.
-const PREFIXES: [&str; 7] = ["W", "S", "T", "D", "F", "P", "K"];
+/// Wire, sessions, streams, discovery, fragmentation, topics (pub/sub), keys, services.
+const PREFIXES: [&str; 8] = ["W", "S", "T", "D", "F", "P", "K", "V"];
 
 /// Files of `docs/spec` that define no rules.
 const WITHOUT_RULES: [&str; 2] = ["docs/spec/README.md", "docs/spec/exceptions.md"];
