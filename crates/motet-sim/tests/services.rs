@@ -129,7 +129,7 @@ fn pl_4_a_live_first_server_costs_no_timeout_and_one_that_failed_is_not_asked_fi
     assert!(trade.took(third) < Some(ms(50)), "the one that failed was asked first");
 }
 
-// BK-11
+// BK-11, V-15
 #[test]
 fn bk_11_a_pause_doubles_to_its_limit_with_jitter() {
     let pauses: Vec<_> = (0..8).map(|n| backoff(secs(1), secs(32), n, 0.5).as_secs()).collect();
@@ -138,7 +138,7 @@ fn bk_11_a_pause_doubles_to_its_limit_with_jitter() {
     assert!(backoff(secs(1), secs(32), 0, 0.999) < ms(1_200));
 }
 
-// BK-12
+// BK-12, V-32
 #[test]
 fn bk_12_a_server_silent_for_its_ttl_is_not_chosen_until_it_answers() {
     let mut trade = Trade::seeded(12);
@@ -181,7 +181,7 @@ fn bk_12_a_server_silent_for_its_ttl_is_not_chosen_until_it_answers() {
     trade.judge();
 }
 
-// BK-13
+// BK-13, V-10
 #[test]
 fn bk_13_each_way_to_fail_has_its_code() {
     let mut trade = Trade::seeded(13);
@@ -217,7 +217,7 @@ fn bk_13_each_way_to_fail_has_its_code() {
     trade.judge();
 }
 
-// BK-14
+// BK-14, V-18
 #[test]
 fn bk_14_above_the_high_water_mark_new_requests_are_refused_and_accepted_ones_kept() {
     let mut trade = Trade::seeded(14);
@@ -238,7 +238,7 @@ fn bk_14_above_the_high_water_mark_new_requests_are_refused_and_accepted_ones_ke
     trade.judge();
 }
 
-// BK-15
+// BK-15, V-16
 #[test]
 fn bk_15_a_request_older_than_its_deadline_is_not_begun_though_its_server_slept() {
     let (mut trade, servers, caller) = pool(15, 1, |_| Work::For(ms(1)));
@@ -255,7 +255,7 @@ fn bk_15_a_request_older_than_its_deadline_is_not_begun_though_its_server_slept(
     trade.judge();
 }
 
-// BK-16
+// BK-16, V-14
 #[test]
 fn bk_16_a_keyed_call_whose_server_dies_is_reported_as_unknown_and_not_repeated() {
     let (mut trade, servers, caller) = pool(16, 2, |_| Work::For(ms(500)));
@@ -299,7 +299,7 @@ fn bk_21_the_tasks_of_a_dead_server_are_given_again_before_those_that_wait() {
     trade.judge();
 }
 
-// SV-1, SV-3, BK-17
+// SV-1
 #[test]
 fn sv_1_a_survey_is_answered_by_all() {
     let (mut trade, servers, caller) = pool(31, 6, |_| Work::For(ms(2)));
@@ -490,7 +490,7 @@ fn answers_in_parts_arrive_in_order_under_loss() {
     trade.judge();
 }
 
-#[test]
+#[test] // V-24
 fn a_cancelled_call_reaches_its_server() {
     let (mut trade, servers, caller) = pool(62, 1, |_| Work::Mute);
     let made = trade.call(caller, "s", "never mind", calls());

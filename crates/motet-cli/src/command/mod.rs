@@ -10,6 +10,7 @@ mod external;
 mod nameserver;
 mod realm;
 mod registry;
+mod service;
 mod topic;
 mod version;
 
@@ -28,6 +29,15 @@ pub(crate) enum Command {
     /// Read topics
     #[command(visible_alias = "echo")]
     Sub(topic::sub::SubArgs),
+    /// Call a service, wherever it is
+    #[command(visible_alias = "req")]
+    Call(service::call::CallArgs),
+    /// Offer a service: a program, a text, or an echo
+    #[command(visible_alias = "reply")]
+    Serve(service::serve::ServeArgs),
+    /// Services: who offers what, how it stands
+    #[command(subcommand)]
+    Service(service::Verb),
     /// Topics: who publishes, who reads, how much
     #[command(subcommand)]
     Topic(topic::Topic),
@@ -81,6 +91,9 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
     match command {
         Command::Pub(args) => topic::publish::run(args, context).await,
         Command::Sub(args) => topic::sub::run(args, context).await,
+        Command::Call(args) => service::call::run(args, context).await,
+        Command::Serve(args) => service::serve::run(args, context).await,
+        Command::Service(verb) => service::run(verb, context).await,
         Command::Topic(verb) => topic::run(verb, context).await,
         Command::Endpoint(verb) => endpoint::run(verb, context).await,
         Command::Members(args) => endpoint::list::run(args, context).await,

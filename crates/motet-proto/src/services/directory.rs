@@ -68,6 +68,7 @@ impl Service {
         avoid: &BTreeSet<EndpointKey>,
     ) -> Vec<Candidate<'a>> {
         let dead = crate::planted::on("dead_server_chosen");
+        // V-11, V-31
         let alive = self.instances.iter().filter(|(key, it)| {
             may_serve(&it.offer, **key, settings) && (dead || it.lost.is_none() && !it.silent)
         });

@@ -411,6 +411,7 @@ impl Servers {
         }
         let number = RequestId(self.next_request);
         self.next_request += 1;
+        // V-4: all of them, whatever they mean.
         let properties = request.properties.iter().map(|(k, v)| ((*k).into(), (*v).into()));
         let request = ServiceRequest {
             id: number,
