@@ -6,6 +6,7 @@
 //! | [`packets`], [`frames`], [`records`] | bytes | what is accepted reads the same once written |
 //! | [`handshake`] | a script on datagrams under way | two nodes find each other once it ends |
 //! | [`endpoint`] | a script of a hostile member of the realm | the others are still served |
+//! | [`services`] | what a hostile member sends to a layer that serves and calls | its invariants; as above |
 //! | [`filter`], [`invitation`] | text | as a plain model says; stable once written |
 //! | [`script`] | applications and faults in a simulated network | the simulator's oracle |
 //!
@@ -28,6 +29,7 @@ mod packets;
 mod records;
 pub mod rogue;
 mod script;
+mod services;
 pub mod tape;
 
 use std::alloc::System;
@@ -42,6 +44,7 @@ use motet_wire::EndpointId;
 pub use packets::packets;
 pub use records::records;
 pub use script::script;
+pub use services::services;
 
 /// A target's name and its body.
 pub type Target = (&'static str, fn(&[u8]));
@@ -57,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     ("packets", packets),
     ("records", records),
     ("script", script),
+    ("services", services),
 ];
 
 /// Bytes by which a node may grow on one input of a few KiB.

@@ -60,10 +60,11 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<Exit, Failure> {
     let context = Context::new(cli.global)?;
     let mut interrupt = Interrupt::listen();
+    let role = cli.command.is_role();
     let verb = command::run(cli.command, &context);
     let done = tokio::select! {
         done = verb => done,
-        () = interrupt.caught() => Err(Failure::quiet(Exit::Interrupted)),
+        () = interrupt.caught(), if !role => Err(Failure::quiet(Exit::Interrupted)),
         failure = context.name_held() => Err(failure),
     };
     context.close(done.is_ok()).await;

@@ -149,4 +149,34 @@ counters! {
     lane_replayed,
     /// Frames that a lane may not say, or that broke a rule there; skipped.
     lane_frames_refused,
+    /// Requests of service calls sent, repetitions included.
+    requests_sent,
+    /// Requests of service calls accepted to be worked on.
+    requests_accepted,
+    /// Requests of service calls refused with a code; the caller was told.
+    requests_refused,
+    /// Requests that were past their deadline and therefore not begun.
+    requests_expired,
+    /// Requests that came again: answered from the reply cache, or attached to the one that runs.
+    requests_repeated,
+    /// Requests that nobody waits for any more: cancelled, or the caller is gone.
+    requests_cancelled,
+    /// Replies, and parts of replies, of open calls.
+    replies_received,
+    /// Replies that no open call waits for: late, or never asked for.
+    replies_unexpected,
+    /// Parts of replies received again.
+    replies_duplicate,
+    /// Replies dropped because their caller is gone or takes none.
+    replies_dropped,
+    /// Deeds with an idempotency key forgotten before their time for want of room.
+    replies_forgotten,
+    /// Calls sent again because no answer came in time.
+    calls_repeated,
+    /// Service messages that broke a rule; the sender of a request was told.
+    service_malformed,
+    /// Offers that speak for another endpoint, or beyond the table.
+    offers_ignored,
+    /// Times that service messages had to wait because the way to an endpoint was full.
+    service_lanes_full,
 }

@@ -1,7 +1,9 @@
 //! What a node tells its application.
 
 use crate::explain::Offence;
-use crate::ids::{EndpointKey, PubId, QueryId, QueryKey, SubId};
+use crate::ids::{
+    CallId, EndpointKey, PubId, QueryId, QueryKey, RequestId, ServeId, SubId, WatchId,
+};
 use crate::received::Received;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -160,6 +162,16 @@ pub enum Event {
         /// Interface index.
         iface: u32,
     },
+    /// [`Node::next_request`](crate::Node::next_request) of this service returns something.
+    Request(ServeId),
+    /// Nobody waits for the answer to this request any more: its caller cancelled it, or is gone.
+    RequestCancelled(RequestId),
+    /// [`Node::take_output`](crate::Node::take_output) of this call returns something.
+    CallOutput(CallId),
+    /// [`Node::take_change`](crate::Node::take_change) of this watch returns something.
+    ServiceChange(WatchId),
+    /// An answer to [`Node::ping_service`](crate::Node::ping_service) has come.
+    Standing(u64),
     /// Everything was said; the node may be dropped.
     Drained,
 }

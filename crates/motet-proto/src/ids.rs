@@ -25,3 +25,20 @@ pub struct QueryKey {
 
 /// The number of a stream: chosen by its writer, unique in its incarnation. 0 is the control stream.
 pub type StreamId = u32;
+
+/// A service that this node offers, given by [`Node::serve`](crate::Node::serve).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ServeId(pub u32);
+
+/// A request that this node has taken on.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct RequestId(pub u64);
+
+/// A call that this node makes, given by [`Node::call`](crate::Node::call). The number is that of
+/// its correlation id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CallId(pub u64);
+
+/// A watch of services, given by [`Node::watch_services`](crate::Node::watch_services).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct WatchId(pub u32);

@@ -24,6 +24,8 @@ pub mod planted;
 pub mod ranges;
 pub mod received;
 pub mod rng;
+pub mod roles;
+pub mod services;
 pub mod time;
 pub mod topics;
 pub mod transport;
@@ -34,7 +36,9 @@ pub use config::{
 pub use counters::Counters;
 pub use events::{Delivery, Event};
 pub use host::{Deadline, HostAction, HostEvent, InterfaceInfo, RecvMeta, Transmit, TxBatch, Via};
-pub use ids::{EndpointId, EndpointKey, PubId, QueryId, QueryKey, SubId};
+pub use ids::{
+    CallId, EndpointId, EndpointKey, PubId, QueryId, QueryKey, RequestId, ServeId, SubId, WatchId,
+};
 pub use node::Node;
 pub use received::Received;
 pub use time::Time;

@@ -35,6 +35,19 @@ pub const NAMES: &[&str] = &[
     "old_incarnation_revives",
     "health_not_scaled",
     "anti_entropy_pulls_nothing",
+    "reply_cache_without_client",
+    "work_given_twice",
+    "started_after_deadline",
+    "dead_server_chosen",
+    "draining_server_chosen",
+    "broker_requeues_at_the_back",
+    "broker_takes_the_most_recently_used",
+    "broker_bounces_a_request",
+    "broker_never_yields",
+    "broker_forgets_claims",
+    "lease_for_anybody",
+    "lease_end_of_unknown_forgotten",
+    "lease_end_forgotten_at_once",
 ];
 
 #[cfg(feature = "planted")]

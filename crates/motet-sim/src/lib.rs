@@ -13,9 +13,12 @@
 //! | [`scenarios`] | one story per pitfall |
 //! | [`swarm`] | worlds drawn from seeds: hurt, heal, demand |
 //! | [`flock`] | membership alone, for very many endpoints |
+//! | [`trade`] | servers and callers on a network, and what must hold of calls |
+//! | [`bazaar`] | the same drawn from seeds |
 //! | [`bulk`] | very many messages through a bad link |
 #![forbid(unsafe_code)]
 
+pub mod bazaar;
 pub mod bulk;
 pub mod fanout;
 pub mod flight;
@@ -28,10 +31,12 @@ pub mod oracle;
 pub mod scenarios;
 pub mod swarm;
 pub mod trace;
+pub mod trade;
 pub mod world;
 
 pub use flight::{Flight, Verdict};
 pub use links::LinkModel;
 pub use net::{Ep, Net, Pub, Sub, ms};
 pub use oracle::{Oracle, Violation};
+pub use trade::Trade;
 pub use world::World;

@@ -4,6 +4,7 @@
 mod large;
 
 use clap::{Parser, Subcommand};
+use motet_sim::bazaar;
 use motet_sim::bulk::{self, Bulk};
 use motet_sim::fanout;
 use motet_sim::flock::FlockSpec;
@@ -49,6 +50,21 @@ enum Command {
         /// Seeds to try
         #[arg(long, default_value_t = 300)]
         max_seeds: u64,
+    },
+    /// Runs worlds of servers and callers drawn from seeds
+    Services {
+        /// Seeds to run: from..to
+        #[arg(long, default_value = "0..200", value_parser = range)]
+        seeds: Range<u64>,
+        /// Threads
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+        /// Print what happened, datagram by datagram
+        #[arg(long)]
+        trace: bool,
+        /// Form of the summary
+        #[arg(short, long, default_value = "text")]
+        output: Form,
     },
     /// Sends very many messages through a bad link and counts them
     Bulk {
@@ -225,9 +241,27 @@ fn main() -> ExitCode {
             large::coldstart(nodes, loss / 100.0, seed)
         }
         Some(Command::Discovery { nodes, seed }) => large::discovery(nodes, seed),
-        None => seeds(&args),
+        Some(Command::Services { seeds: range, jobs, trace, output }) => {
+            let plan = Plan { seeds: range, jobs, trace, output };
+            seeds(&plan, "services --seeds", bazaar::run)
+        }
+        None => {
+            let Args { seeds: range, jobs, trace, output, .. } = args;
+            seeds(&Plan { seeds: range, jobs, trace, output }, "--seeds", swarm::run)
+        }
     }
 }
+
+/// Which seeds to run, and what to print.
+struct Plan {
+    seeds: Range<u64>,
+    jobs: usize,
+    trace: bool,
+    output: Form,
+}
+
+/// Runs one world.
+type Run = fn(u64, bool) -> Outcome;
 
 fn wall() -> impl Fn() -> Duration {
     #[allow(clippy::disallowed_methods, reason = "wall time is only printed")]
@@ -235,7 +269,7 @@ fn wall() -> impl Fn() -> Duration {
     move || start.elapsed()
 }
 
-fn seeds(args: &Args) -> ExitCode {
+fn seeds(args: &Plan, verb: &str, run: Run) -> ExitCode {
     let wall = wall();
     let next = AtomicU64::new(args.seeds.start);
     let (sender, outcomes) = mpsc::channel::<Outcome>();
@@ -248,7 +282,8 @@ fn seeds(args: &Args) -> ExitCode {
             scope.spawn(move || {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= args.seeds.end || sender.send(run_checked(seed, args.trace)).is_err()
+                    if seed >= args.seeds.end
+                        || sender.send(run_checked(run, seed, args.trace)).is_err()
                     {
                         return;
                     }
@@ -269,7 +304,7 @@ fn seeds(args: &Args) -> ExitCode {
                 failed += 1;
                 let seed = outcome.seed;
                 eprintln!(
-                    "seed {seed}: {violation}; replay: motet-sim --seeds {seed}..{} --trace",
+                    "seed {seed}: {violation}; replay: motet-sim {verb} {seed}..{} --trace",
                     seed + 1
                 );
             }
@@ -294,12 +329,12 @@ fn seeds(args: &Args) -> ExitCode {
 }
 
 /// Runs a seed; a panic is a violation too, and one seed in a hundred is run twice (O10).
-fn run_checked(seed: u64, trace: bool) -> Outcome {
-    let outcome = caught(seed, trace);
+fn run_checked(run: Run, seed: u64, trace: bool) -> Outcome {
+    let outcome = caught(run, seed, trace);
     if !seed.is_multiple_of(100) || !outcome.violations.is_empty() {
         return outcome;
     }
-    let again = caught(seed, false);
+    let again = caught(run, seed, false);
     if again.hash == outcome.hash {
         return outcome;
     }
@@ -308,8 +343,8 @@ fn run_checked(seed: u64, trace: bool) -> Outcome {
     Outcome { violations: vec![violation], ..outcome }
 }
 
-fn caught(seed: u64, trace: bool) -> Outcome {
-    std::panic::catch_unwind(|| swarm::run(seed, trace)).unwrap_or_else(|panic| Outcome {
+fn caught(run: Run, seed: u64, trace: bool) -> Outcome {
+    std::panic::catch_unwind(|| run(seed, trace)).unwrap_or_else(|panic| Outcome {
         seed,
         violations: vec![motet_sim::Violation {
             name: "panic",
@@ -360,8 +395,8 @@ fn planted(name: &str, max_seeds: u64) -> ExitCode {
         }
     }
     for seed in 0..max_seeds {
-        if let Some(violation) = caught(seed, false).violations.first()
-            && !fails_anyway(&|| !caught(seed, false).violations.is_empty())
+        if let Some(violation) = caught(swarm::run, seed, false).violations.first()
+            && !fails_anyway(&|| !caught(swarm::run, seed, false).violations.is_empty())
         {
             return found(name, Some(seed), seed + 1, &violation.to_string());
         }

@@ -311,6 +311,16 @@ impl Net {
         self.world.rules.push(Box::new(rule) as Rule);
     }
 
+    /// Lets an endpoint send, and takes its events, after a verb was called on its node.
+    pub fn touch(&mut self, ep: Ep) {
+        self.drain(ep.0);
+    }
+
+    /// What an endpoint has told since its event number `from`.
+    pub fn events_from(&self, ep: Ep, from: usize) -> &[(Time, Event)] {
+        self.events[ep.0].get(from..).unwrap_or(&[])
+    }
+
     /// Ends all faults of the network.
     pub fn heal(&mut self) {
         self.world.heal();

@@ -99,4 +99,11 @@ tell! {
         a_session_is_made_when_it_is_needed_and_closed_when_it_is_not
         after_a_split_of_30_s_both_sides_know_all_again
     }
+    services {
+        the_key_of_another_caller_is_another_deed
+        a_deed_that_is_asked_for_twice_is_done_once
+        what_waited_over_its_deadline_is_not_begun
+        a_dead_server_is_not_chosen
+        a_draining_server_gets_nothing_new
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Packets ([`packet`]), the frames inside session packets ([`frame`]), the records inside realm
 //! packets ([`record`]) and on control streams ([`control`]), the bytes of a message
-//! ([`envelope`]), and the handshake packets ([`handshake`]).
+//! ([`envelope`]), the payloads of services ([`service`]), and the handshake packets
+//! ([`handshake`]).
 //! No clock, no chance, no allocation driven by a number that a peer wrote.
 //!
 //! Decoding is total: any bytes give a value or one [`Malformed`] rule, never a panic. Encoding is
@@ -22,6 +23,7 @@ pub mod ids;
 pub mod malformed;
 pub mod packet;
 pub mod record;
+pub mod service;
 
 pub use control::Control;
 pub use envelope::Envelope;

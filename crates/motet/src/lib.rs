@@ -56,7 +56,9 @@ mod message;
 mod publisher;
 mod realm;
 pub mod report;
+pub mod role;
 mod round_trip;
+pub mod service;
 mod state;
 mod subscriber;
 mod tags;
@@ -73,6 +75,7 @@ pub use impair::Impairment;
 pub use message::{Delivery, Message, Outgoing};
 pub use motet_proto::config::{ConfigError, History, QueuePolicy};
 pub use motet_proto::events::{DownReason, MissedReason, WriterState};
+pub use motet_proto::services::Offer;
 pub use motet_proto::{
     Congestion, EndpointId, EndpointKey, LanePolicy, Liveness, PubQos, SlowPolicy, SubQos,
 };

@@ -118,6 +118,12 @@ pub async fn asked_to_end() {
     }
 }
 
+/// Lets time pass: what a program is told to do at intervals, or pretends to work on.
+#[expect(clippy::disallowed_methods, reason = "these programs live in real time")]
+pub async fn pause(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 /// Runs `program` on a runtime whose worker drives the endpoint, so that output that blocks does
 /// not make the endpoint deaf.
 pub fn run(program: impl Future<Output = Result<ExitCode, Box<dyn Error>>>) -> ExitCode {

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::source::Source;
 
-const LAYERS: [&str; 9] = [
+const LAYERS: [&str; 10] = [
     "discovery",
     "transport",
     "fragmentation",
     "topics",
     "services",
+    "roles",
     "groups",
     "model",
     "queues",

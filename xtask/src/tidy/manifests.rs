@@ -56,7 +56,14 @@ const DIRECTIONS: &[Direction] = &[
     },
     Direction {
         package: "examples/",
-        internal: &["motet", "motet-store", "motet-gateway"],
+        // Families of programs share their words.
+        internal: &[
+            "motet",
+            "motet-store",
+            "motet-gateway",
+            "motet-example-words",
+            "motet-example-translation",
+        ],
         external: Not(&[]),
     },
     Direction { package: "xtask", internal: &[], external: Not(&[]) },

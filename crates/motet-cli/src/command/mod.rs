@@ -2,13 +2,17 @@
 
 mod bench;
 mod bootstrap;
+mod broker;
 mod completion;
 pub(crate) mod demo;
 mod doctor;
 mod endpoint;
 mod explain;
 mod external;
+mod nameserver;
 mod realm;
+mod registry;
+mod service;
 mod topic;
 mod version;
 
@@ -27,6 +31,15 @@ pub(crate) enum Command {
     /// Read topics
     #[command(visible_alias = "echo")]
     Sub(topic::sub::SubArgs),
+    /// Call a service, wherever it is
+    #[command(visible_alias = "req")]
+    Call(service::call::CallArgs),
+    /// Offer a service: a program, a text, or an echo
+    #[command(visible_alias = "reply")]
+    Serve(service::serve::ServeArgs),
+    /// Services: who offers what, how it stands
+    #[command(subcommand)]
+    Service(service::Verb),
     /// Topics: who publishes, who reads, how much
     #[command(subcommand)]
     Topic(topic::Topic),
@@ -38,6 +51,12 @@ pub(crate) enum Command {
     Members(endpoint::list::ListArgs),
     /// Be a contact for others in the foreground, where multicast does not reach
     Bootstrap(bootstrap::BootstrapArgs),
+    /// Stand before the instances of services: queue, spread and requeue their work
+    Broker(broker::BrokerArgs),
+    /// Keep who has which name, in sync with all other name servers
+    Nameserver,
+    /// Show which services are up, and tell those who require them
+    Registry(registry::RegistryArgs),
     /// Realms of this user: make, invite to, join
     #[command(subcommand)]
     Realm(realm::Verb),
@@ -67,16 +86,27 @@ impl Command {
     pub(crate) fn is_measured(&self) -> bool {
         matches!(self, Self::Bench(_))
     }
+
+    /// Whether it is a server that ends by itself when it is interrupted: politely, and with 0.
+    pub(crate) fn is_role(&self) -> bool {
+        matches!(self, Self::Broker(_) | Self::Nameserver | Self::Registry(_))
+    }
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Failure> {
     match command {
         Command::Pub(args) => topic::publish::run(args, context).await,
         Command::Sub(args) => topic::sub::run(args, context).await,
+        Command::Call(args) => service::call::run(args, context).await,
+        Command::Serve(args) => service::serve::run(args, context).await,
+        Command::Service(verb) => service::run(verb, context).await,
         Command::Topic(verb) => topic::run(verb, context).await,
         Command::Endpoint(verb) => endpoint::run(verb, context).await,
         Command::Members(args) => endpoint::list::run(args, context).await,
         Command::Bootstrap(args) => bootstrap::run(args, context).await,
+        Command::Broker(args) => broker::run(args, context).await,
+        Command::Nameserver => nameserver::run(context).await,
+        Command::Registry(args) => registry::run(args, context).await,
         Command::Realm(verb) => realm::run(verb, context),
         Command::Bench(verb) => bench::run(verb, context).await,
         Command::Explain(args) => explain::run(args, context).await,

@@ -37,6 +37,9 @@ impl<C: Crypto> Node<C> {
         }
         earlier(self.peers_due, "peer");
         earlier(self.lanes.deadline(), "lane");
+        if let Some(at) = self.services_deadline() {
+            earlier(at, "services");
+        }
         for publication in self.timed.iter().filter_map(|stream| self.publications.get(stream)) {
             if let Some(at) = publication.closing {
                 earlier(at, "publication closing");
@@ -66,6 +69,8 @@ impl<C: Crypto> Node<C> {
         self.peers_timeout(now);
         self.lanes_timeout(now);
         self.publications_timeout(now);
+        self.services_timeout(now);
+        self.run_services(now);
     }
 
     /// To be called first with every input: if we slept over a deadline, others are not to blame

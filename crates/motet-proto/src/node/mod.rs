@@ -19,6 +19,7 @@
 //! | `partings` | peers that fall silent or leave |
 //! | `deliver` | streams → subscriptions |
 //! | `lanes` | publications → multicast groups → streams |
+//! | `services` | services ⇄ topics `$svc/…` |
 //! | `transmit` | streams, feedback → packets |
 //! | `clockwork` | deadlines → all of them |
 //! | `explain` | all of them → why a peer gets our data or not |
@@ -42,6 +43,7 @@ mod pieces;
 mod readers;
 mod realm;
 mod receive;
+mod services;
 mod sessions;
 mod shake;
 mod shelter;
@@ -65,6 +67,7 @@ use crate::topics::matching::Index;
 use crate::transport::handshake::{Dial, HalfOpen, Load};
 use crate::transport::stream::Pool;
 use crate::transport::stream::blocks::Blocks;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -75,6 +78,7 @@ use local::{Publication, Subscription};
 use peer::Peer;
 use realm::{RealmKeys, Wall};
 
+pub use crate::services::{CallRefused, RespondError, ServeRefused};
 pub use explain::{LAGGING_AFTER, Other};
 pub use lanes::{Carrier, WhyUnicast};
 pub use verbs::{AdvertiseError, Message, PublishError, QueryError, SubscribeError};
@@ -147,6 +151,8 @@ pub struct Node<C: Crypto> {
     /// A writer dropped a stream of ours since we last asked anew.
     evicted: bool,
     lanes: Lanes<C::Aead>,
+    /// Services that are offered, called or watched here; nothing until then.
+    services: Option<Box<services::Wiring>>,
 }
 
 /// A datagram that is ready to leave.
@@ -246,12 +252,15 @@ impl<C: Crypto> Node<C> {
             awake: now,
             evicted: false,
             lanes: Lanes::new(),
+            services: None,
         })
     }
 
     /// The next event, in order.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        let event = self.events.pop_front();
+        self.event_taken();
+        event
     }
 
     fn push(&mut self, packet: Packet) {

@@ -54,6 +54,7 @@ impl<C: Crypto> Node<C> {
             PacketType::Mdata => self.on_mdata(now, &meta, packet),
             PacketType::Hint => self.counters.unsupported_packets += 1, // S-60
         }
+        self.run_services(now);
     }
 
     /// Takes what the host noticed.
@@ -109,6 +110,7 @@ impl<C: Crypto> Node<C> {
                 }
             }
         }
+        self.run_services(now);
     }
 
     fn on_realm(&mut self, now: Time, meta: &RecvMeta, packet: &mut BytesMut) {

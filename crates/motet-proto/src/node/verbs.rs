@@ -182,7 +182,7 @@ impl<C: Crypto> Node<C> {
         self.publish_on(now, topic, qos, Some(only))
     }
 
-    fn publish_on(
+    pub(super) fn publish_on(
         &mut self,
         now: Time,
         topic: TopicName,
@@ -447,7 +447,12 @@ impl<C: Crypto> Node<C> {
         self.subscribe_to(now, filters, qos)
     }
 
-    fn subscribe_to(&mut self, now: Time, filters: Vec<TopicFilter>, qos: SubQos) -> SubId {
+    pub(super) fn subscribe_to(
+        &mut self,
+        now: Time,
+        filters: Vec<TopicFilter>,
+        qos: SubQos,
+    ) -> SubId {
         let id = SubId(self.next_sub);
         self.next_sub += 1;
         for filter in &filters {
@@ -650,6 +655,7 @@ impl<C: Crypto> Node<C> {
             return;
         }
         self.leaving = true;
+        self.services_close(now);
         self.dials.clear();
         self.half_open.clear();
         for at in 0..self.peers.len() {

@@ -464,6 +464,6 @@ impl<C: Crypto> Node<C> {
                 return Err(format!("O6: a queue of {} bytes, at most {max}", sub.queue.bytes()));
             }
         }
-        Ok(())
+        self.check_services()
     }
 }

@@ -59,6 +59,12 @@ impl LagClock {
         *self = Self::new(arrival, t_us, wall_us);
     }
 
+    /// The smallest (arrival − stream clock) of the last minute, in ns: the writer's clock is ahead
+    /// of ours by at least its negative.
+    pub fn smallest(&self) -> i128 {
+        self.previous.map_or(self.current, |least| least.min(self.current))
+    }
+
     /// A message published at `t_us` of the stream clock arrived.
     #[inline]
     pub fn on_message(&mut self, arrival: Time, t_us: u64) -> Lag {

@@ -9,6 +9,7 @@ pub mod identity;
 pub mod lanes;
 pub mod meeting;
 pub mod repair;
+pub mod services;
 
 use crate::links::LinkModel;
 use crate::net::{Ep, Net, Pub, Sub};
@@ -94,6 +95,11 @@ stories! {
     crowd::what_one_says_of_itself_reaches_all,
     crowd::a_session_is_made_when_it_is_needed_and_closed_when_it_is_not,
     crowd::after_a_split_of_30_s_both_sides_know_all_again,
+    services::the_key_of_another_caller_is_another_deed,
+    services::a_deed_that_is_asked_for_twice_is_done_once,
+    services::what_waited_over_its_deadline_is_not_begun,
+    services::a_dead_server_is_not_chosen,
+    services::a_draining_server_gets_nothing_new,
 }
 
 /// A writer and a reader that know each other.

@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use motet_crypto::AwsLc;
 use motet_net::Timer;
-use motet_proto::{EndpointId, EndpointKey, HostAction, Node, PubId, QueryId, SubId, Time, Via};
+use motet_proto::{
+    CallId, EndpointId, EndpointKey, HostAction, Node, PubId, QueryId, RequestId, ServeId, SubId,
+    Time, Via, WatchId,
+};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
@@ -20,6 +23,7 @@ use super::receive::Receiver;
 use super::sockets::{Pumped, Sockets, Tx};
 use crate::event::{Event, EventQueue, EventStream};
 use crate::impair::Impairment;
+use crate::service::{CallSlot, RequestSlot, ServeSlot, WatchSlot};
 
 /// What [`Core::with`] hands out: the node, and the moment.
 pub(crate) struct Inner {
@@ -29,6 +33,10 @@ pub(crate) struct Inner {
     pub(crate) questions: BTreeMap<QueryId, oneshot::Sender<Answered>>,
     /// What the node wants of its host, for the driver.
     actions: Vec<HostAction>,
+    pub(crate) serving: BTreeMap<ServeId, Arc<ServeSlot>>,
+    pub(crate) requests: BTreeMap<RequestId, Arc<RequestSlot>>,
+    pub(crate) calls: BTreeMap<CallId, Arc<CallSlot>>,
+    pub(crate) watches: BTreeMap<WatchId, Arc<WatchSlot>>,
     /// What the timer is set to.
     armed: Time,
 }
@@ -148,6 +156,10 @@ impl Core {
             subscriptions: BTreeMap::new(),
             questions: BTreeMap::new(),
             actions: Vec::new(),
+            serving: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            watches: BTreeMap::new(),
             armed: Time::NEVER,
         };
         Self {
@@ -426,6 +438,10 @@ impl Core {
             subscription.wake.notify_one();
         }
         inner.questions.clear();
+        inner.serving.values().for_each(|serving| serving.wake.notify_one());
+        inner.requests.values().for_each(|request| request.cancel());
+        inner.calls.values().for_each(|call| call.close());
+        inner.watches.values().for_each(|watch| watch.wake.notify_one());
         drop(inner);
         for listener in self.listeners().drain(..) {
             if let Some(queue) = listener.upgrade() {
@@ -523,6 +539,37 @@ impl Core {
                     }
                     continue;
                 }
+                Core::Request(id) => {
+                    if let Some(serving) = inner.serving.get(&id) {
+                        serving.wake.notify_one();
+                    }
+                    continue;
+                }
+                Core::RequestCancelled(id) => {
+                    if let Some(request) = inner.requests.get(&id) {
+                        request.cancel();
+                    }
+                    continue;
+                }
+                Core::CallOutput(id) => {
+                    let node = &mut inner.node;
+                    if let Some(call) = inner.calls.get(&id)
+                        && call.fill(|| node.take_output(id))
+                    {
+                        inner.calls.remove(&id);
+                    }
+                    continue;
+                }
+                Core::ServiceChange(id) => {
+                    if let Some(watch) = inner.watches.get(&id) {
+                        watch.wake.notify_one();
+                    }
+                    continue;
+                }
+                Core::Standing(_) => {
+                    self.progress.notify_waiters();
+                    continue;
+                }
                 Core::PeerUp { key, name } => Event::PeerUp { key, name },
                 Core::PeerDown { key, name, reason, silent } => {
                     Event::PeerDown { key, name, reason, silent }
@@ -580,6 +627,12 @@ impl Core {
 /// A hold of every public handle. When the last one goes, the endpoint says goodbye.
 pub(crate) struct Hold {
     pub(crate) core: Arc<Core>,
+}
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Hold({:?})", self.core.name)
+    }
 }
 
 impl Drop for Hold {

@@ -3,6 +3,7 @@
 mod latency;
 #[path = "pub.rs"]
 mod publish;
+mod service;
 mod sub;
 
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub(crate) enum Verb {
     Sub(sub::SubArgs),
     /// How long a message and its answer take; the other side runs it with --answer
     Latency(latency::LatencyArgs),
+    /// Call a service as often as it answers; the other side runs motet serve SERVICE --echo
+    Service(service::ServiceArgs),
 }
 
 pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> {
@@ -34,6 +37,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> 
         Verb::Pub(args) => publish::run(args, context).await,
         Verb::Sub(args) => sub::run(args, context).await,
         Verb::Latency(args) => latency::run(args, context).await,
+        Verb::Service(args) => service::run(args, context).await,
     }
 }
 

@@ -1,0 +1,106 @@
+//! `motet service maint` and `drain`: orders to the endpoints that run `motet serve`.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use motet::Endpoint;
+use motet::service::Instance;
+
+use super::instances;
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+
+/// What `motet service maint` is told.
+#[derive(Args, Debug)]
+pub(crate) struct MaintArgs {
+    /// Out or back in
+    switch: Switch,
+    /// The service
+    service: String,
+    /// Only the instance at this endpoint: its name or id
+    #[arg(long, value_name = "ENDPOINT")]
+    at: Option<String>,
+    /// Why, for everybody to see
+    #[arg(long, default_value = "")]
+    reason: String,
+}
+
+/// What `motet service drain` is told.
+#[derive(Args, Debug)]
+pub(crate) struct DrainArgs {
+    /// The service
+    service: String,
+    /// Only the instance at this endpoint: its name or id
+    #[arg(long, value_name = "ENDPOINT")]
+    at: Option<String>,
+    /// Why
+    #[arg(long, default_value = "")]
+    reason: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Switch {
+    On,
+    Off,
+}
+
+/// What an endpoint that runs `motet serve` can be told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Maintenance(bool, String),
+    Drain(String),
+}
+
+impl Order {
+    /// Reads an order for a service; anything else in an inbox is none.
+    pub(crate) fn parse(message: &[u8], service: &str) -> Option<Self> {
+        let text = str::from_utf8(message).ok()?.strip_prefix(MARK)?;
+        let mut words = text.splitn(3, '\t');
+        let (what, whose) = (words.next()?, words.next()?);
+        let reason = words.next().unwrap_or_default().to_owned();
+        if whose != service {
+            return None;
+        }
+        match what {
+            "maint-on" => Some(Self::Maintenance(true, reason)),
+            "maint-off" => Some(Self::Maintenance(false, reason)),
+            "drain" => Some(Self::Drain(reason)),
+            _ => None,
+        }
+    }
+}
+
+const MARK: &str = "motet-serve\t";
+
+pub(crate) async fn maint(args: MaintArgs, context: &Context) -> Result<Exit, Failure> {
+    let what = if args.switch == Switch::On { "maint-on" } else { "maint-off" };
+    send(what, &args.service, args.at.as_deref(), &args.reason, context).await
+}
+
+pub(crate) async fn drain(args: DrainArgs, context: &Context) -> Result<Exit, Failure> {
+    send("drain", &args.service, args.at.as_deref(), &args.reason, context).await
+}
+
+async fn send(
+    what: &str,
+    service: &str,
+    at: Option<&str>,
+    reason: &str,
+    context: &Context,
+) -> Result<Exit, Failure> {
+    let endpoint: Endpoint = context.join().await?;
+    let found = instances::find(&endpoint, Some(service), None).await?;
+    let meant =
+        |it: &&Instance| at.is_none_or(|at| it.name() == at || it.key().id.to_string() == at);
+    let meant: Vec<&Instance> = found.iter().filter(meant).collect();
+    if meant.is_empty() {
+        return Err(instances::nobody(service));
+    }
+    let order = format!("{MARK}{what}\t{service}\t{reason}");
+    for instance in meant {
+        let id = instance.key().id.to_string();
+        endpoint.send(&id, &order, context.global.timeout.max(Duration::from_millis(100))).await?;
+        context.out.remark(format!("{} {id} was told", instance.name()));
+    }
+    Ok(Exit::Done)
+}

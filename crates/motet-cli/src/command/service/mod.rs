@@ -1,0 +1,53 @@
+//! Services: call them, offer them, see who does.
+
+pub(crate) mod call;
+mod child;
+mod control;
+mod instances;
+pub(crate) mod serve;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::exit::{Exit, Failure};
+
+/// What can be done with services.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Call a service
+    Call(call::CallArgs),
+    /// Offer a service
+    Serve(serve::ServeArgs),
+    /// Who offers what
+    #[command(visible_alias = "ls")]
+    List(instances::ListArgs),
+    /// Who offers a service, and all that they say of themselves
+    Info(instances::InfoArgs),
+    /// What the instances of a service have counted
+    Stats(instances::InfoArgs),
+    /// How long the instances of a service take to answer
+    Ping(instances::InfoArgs),
+    /// Wait until a service is offered
+    Wait(instances::WaitArgs),
+    /// What a service requires, and whether that is there
+    Deps(instances::InfoArgs),
+    /// Take instances of `motet serve` out, or back in
+    Maint(control::MaintArgs),
+    /// Let instances of `motet serve` finish what they have, and end
+    Drain(control::DrainArgs),
+}
+
+pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> {
+    match verb {
+        Verb::Call(args) => call::run(args, context).await,
+        Verb::Serve(args) => serve::run(args, context).await,
+        Verb::List(args) => instances::list(args, context).await,
+        Verb::Info(args) => instances::info(args, context).await,
+        Verb::Stats(args) => instances::stats(args, context).await,
+        Verb::Ping(args) => instances::ping(args, context).await,
+        Verb::Wait(args) => instances::wait(args, context).await,
+        Verb::Deps(args) => instances::deps(args, context).await,
+        Verb::Maint(args) => control::maint(args, context).await,
+        Verb::Drain(args) => control::drain(args, context).await,
+    }
+}

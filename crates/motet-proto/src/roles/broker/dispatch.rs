@@ -1,0 +1,185 @@
+//! Who gets which task, and what is told of it.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::claims::{Claim, Way};
+use super::task::{Given, Refusal, Task, TaskId};
+use super::{Action, Broker};
+use crate::time::Time;
+
+/// Waiting tasks that are looked at when the first cannot go where there is room.
+const LOOK_AHEAD: usize = 32;
+
+impl Broker {
+    /// Gives what waits for a service, in order, as long as anybody has room.
+    pub(super) fn dispatch(&mut self, now: Time, service: &Arc<str>) {
+        while let Some((at, given)) = self.next_to_give(now, service) {
+            let queue = self.services.get_mut(service).map(|service| &mut service.queue);
+            let Some(task) = queue.and_then(|queue| queue.remove(at)) else { break };
+            match given {
+                Some(given) => self.give(now, task, given),
+                None => self.refuse(task, Refusal::Unknown),
+            }
+        }
+        self.tell(now, service);
+    }
+
+    /// The first task that somebody can take, and who that is; nobody, if it began where nobody can
+    /// be asked any more.
+    fn next_to_give(&self, now: Time, service: &Arc<str>) -> Option<(usize, Option<Given>)> {
+        let queue = &self.services.get(service)?.queue;
+        let worker = self.pool.choose(now, service);
+        for (at, task) in queue.iter().enumerate().take(LOOK_AHEAD) {
+            let Some(entry) = self.tasks.get(task) else { continue };
+            match self.way(entry) {
+                Way::Anywhere => {}
+                Way::To(given) => return Some((at, Some(given))),
+                Way::Later => continue,
+                Way::Nowhere => return Some((at, None)),
+            }
+            // Own workers first, then a peer with room (B-10).
+            if let Some(to) = worker {
+                return Some((at, Some(Given { to, forward: false })));
+            }
+            if let Some(to) = self.peers.choose(&entry.asked, self.passes_on(service)) {
+                return Some((at, Some(Given { to, forward: true })));
+            }
+        }
+        None
+    }
+
+    /// Whether tasks go to peers that are busy, too: this broker can do nothing for them itself.
+    fn passes_on(&self, service: &str) -> bool {
+        self.draining || !self.has_workers(service)
+    }
+
+    pub(super) fn has_workers(&self, service: &str) -> bool {
+        self.pool.room(service).is_some()
+    }
+
+    fn give(&mut self, now: Time, task: TaskId, given: Given) {
+        let Some(entry) = self.tasks.get_mut(&task) else { return };
+        entry.given = Some(given);
+        entry.tries += 1;
+        let service = Arc::clone(&entry.asked.service);
+        if given.forward {
+            self.peers.give(&service, given.to, task);
+            self.meter.counters.forwarded += 1;
+        } else {
+            self.pool.give(&service, given.to, task);
+            self.meter.counters.given += 1;
+        }
+        // Before the work itself, so that a successor knows where it went (B-13).
+        if let (Some(name), false) = (&entry.name, given.forward) {
+            let claim = Claim { key: name.clone(), worker: given.to };
+            self.claims.keep(self.me, claim.clone(), now + self.config.claim_kept);
+            if self.peers.len() > 0 {
+                self.out.push_back(Action::Share { to: None, claim });
+            }
+        }
+        self.out.push_back(Action::Give { task, to: given.to, forward: given.forward });
+    }
+
+    /// Tells the room for a service if it changed: at once when the last goes or the first comes,
+    /// else not more often than [`tell_every`](super::BrokerConfig::tell_every).
+    pub(super) fn tell(&mut self, now: Time, service: &Arc<str>) {
+        let (free, capacity) = self.pool.room(service).unwrap_or_default();
+        let (free, capacity) = if self.draining { (0, 0) } else { (free, capacity) };
+        let Some(entry) = self.services.get_mut(service) else { return };
+        let waiting = entry.queue.len() as u64;
+        if let Some((was_free, was_all, was_waiting, at)) = entry.told {
+            let same = (was_free, was_all, was_waiting) == (free, capacity, waiting);
+            let turned = (was_free == 0) != (free == 0) || was_all != capacity;
+            if same || (!turned && now.since(at) < self.config.tell_every) {
+                return;
+            }
+        }
+        entry.told = Some((free, capacity, waiting, now));
+        self.out.push_back(Action::Tell { service: Arc::clone(service), free, capacity, waiting });
+    }
+
+    /// What is due: deadlines, heartbeats, silence, statements that were held back.
+    pub fn tick(&mut self, now: Time) {
+        self.beat(now);
+        let late: Vec<TaskId> = self
+            .tasks
+            .iter()
+            .filter(|(_, entry)| entry.asked.deadline <= now)
+            .map(|(task, _)| *task)
+            .collect();
+        for task in late {
+            self.expire(task);
+        }
+        self.claims.expire(now);
+        let services: Vec<Arc<str>> = self.services.keys().cloned().collect();
+        for service in services {
+            self.strand(now, &service);
+            self.dispatch(now, &service);
+        }
+    }
+
+    /// Its deadline is over (B-6).
+    fn expire(&mut self, task: TaskId) {
+        let Some(given) = self.tasks.get(&task).map(|entry| entry.given) else { return };
+        if let Some(given) = given {
+            self.release(task, given);
+            self.out.push_back(Action::Withdraw { task, from: given.to });
+        }
+        self.refuse(task, Refusal::DeadlinePassed);
+    }
+
+    /// Workers have been gone for too long: what waits goes the way of the policy.
+    fn strand(&mut self, now: Time, service: &Arc<str>) {
+        let staffed = self.has_workers(service);
+        let grace = self.config.grace;
+        let Some(entry) = self.services.get_mut(service) else { return };
+        if staffed {
+            entry.unstaffed = None;
+            return;
+        }
+        let left = *entry.unstaffed.get_or_insert(now);
+        if now.since(left) < grace {
+            return;
+        }
+        let queue = core::mem::take(&mut entry.queue);
+        for task in queue {
+            let Some(entry) = self.tasks.remove(&task) else { continue };
+            if matches!(self.way(&entry), Way::To(_)) || self.stand_in(now, task, &entry) {
+                self.keep(task, entry, service);
+            } else {
+                self.claims.end(task, &entry);
+            }
+        }
+    }
+
+    fn keep(&mut self, task: TaskId, entry: Task, service: &Arc<str>) {
+        self.tasks.insert(task, entry);
+        if let Some(service) = self.services.get_mut(service) {
+            service.queue.push_back(task);
+        }
+    }
+
+    /// When [`tick`](Broker::tick) is due at the latest.
+    pub fn next_tick(&self, now: Time) -> Time {
+        let deadlines = self.tasks.values().map(|entry| entry.asked.deadline);
+        let deadline = deadlines.min().unwrap_or(Time::NEVER);
+        let beats = self.pool.workers.values().map(|worker| worker.beat_at);
+        let beat = beats.min().unwrap_or(Time::NEVER);
+        let told = self.services.iter().map(|(service, entry)| {
+            let (free, capacity) = self.pool.room(service).unwrap_or_default();
+            match entry.told {
+                Some((was_free, was_all, waiting, at))
+                    if (was_free, was_all, waiting)
+                        != (free, capacity, entry.queue.len() as u64) =>
+                {
+                    at + self.config.tell_every
+                }
+                _ if entry.queue.is_empty() => Time::NEVER,
+                _ => entry.unstaffed.map_or(Time::NEVER, |left| left + self.config.grace),
+            }
+        });
+        let told = told.min().unwrap_or(Time::NEVER);
+        deadline.min(beat).min(told).min(self.pool.rested(now)).max(now)
+    }
+}

@@ -1,0 +1,90 @@
+//! A request on its way through a broker.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::claims::Claim;
+use crate::ids::{EndpointId, EndpointKey};
+use crate::time::Time;
+
+/// The host's number for a request.
+pub type TaskId = u64;
+
+/// What the broker has to know of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Which service.
+    pub service: Arc<str>,
+    /// When it is too late to begin.
+    pub deadline: Time,
+    /// The key under which it runs once.
+    pub key: Option<Vec<u8>>,
+    /// To run it twice does no harm: it is given again when a worker dies.
+    pub repeatable: bool,
+    /// Brokers it has passed.
+    pub hops: Vec<EndpointId>,
+}
+
+/// What became of a task that was given away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// There is an answer, good or bad.
+    Answered,
+    /// It was turned down before it began.
+    NotBegun,
+    /// Nobody knows whether it ran.
+    Lost,
+}
+
+/// Why a task is not done.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Refusal {
+    /// Nobody is there who would do it.
+    NoWorkers,
+    /// Too much waits already.
+    Overload,
+    /// Too old to be begun.
+    DeadlinePassed,
+    /// It came back, or has passed too many brokers.
+    Loop,
+    /// It may have run or not.
+    Unknown,
+    /// This broker ends.
+    Draining,
+}
+
+/// Where a task is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Given {
+    pub(super) to: EndpointKey,
+    pub(super) forward: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) asked: Asked,
+    /// Service and key, if it has one.
+    pub(super) name: Option<Vec<u8>>,
+    pub(super) given: Option<Given>,
+    pub(super) tries: u32,
+}
+
+impl Task {
+    pub(super) fn new(asked: Asked) -> Self {
+        let name = asked.key.as_ref().map(|key| Claim::name(&asked.service, key));
+        Self { asked, name, given: None, tries: 0 }
+    }
+}
+
+/// The tasks of one service, and what was told of it.
+#[derive(Debug, Default)]
+pub(super) struct Service {
+    pub(super) queue: VecDeque<TaskId>,
+    /// Since when no worker has been there, if one ever was.
+    pub(super) unstaffed: Option<Time>,
+    pub(super) accepted: u64,
+    pub(super) answered: u64,
+    /// Free, capacity and waiting as told last, and when.
+    pub(super) told: Option<(u64, u64, u64, Time)>,
+}

@@ -1,0 +1,376 @@
+use core::time::Duration;
+
+use super::*;
+use crate::ids::EndpointId;
+
+fn key(n: u8) -> EndpointKey {
+    EndpointKey { id: EndpointId([n; 16]), incarnation: 1 }
+}
+
+fn at(ms: u64) -> Time {
+    Time(ms * 1_000_000)
+}
+
+fn broker(config: BrokerConfig) -> Broker {
+    Broker::new(key(200), config, [7; 32])
+}
+
+fn asked(deadline: u64) -> Asked {
+    Asked {
+        service: "s".into(),
+        deadline: at(deadline),
+        key: None,
+        repeatable: true,
+        hops: vec![key(1).id],
+    }
+}
+
+const TAKES: WorkerOffer = WorkerOffer { takes: true, credit: 1 };
+
+fn all(broker: &mut Broker) -> Vec<Action> {
+    std::iter::from_fn(|| broker.poll()).collect()
+}
+
+/// Gives alone: task and receiver.
+fn given(broker: &mut Broker) -> Vec<(TaskId, EndpointKey)> {
+    let gives = all(broker).into_iter();
+    gives
+        .filter_map(
+            |it| if let Action::Give { task, to, .. } = it { Some((task, to)) } else { None },
+        )
+        .collect()
+}
+
+fn refused(broker: &mut Broker) -> Vec<(TaskId, Refusal)> {
+    let each = all(broker).into_iter();
+    each.filter_map(
+        |it| if let Action::Refuse { task, why } = it { Some((task, why)) } else { None },
+    )
+    .collect()
+}
+
+#[test] // B-2
+fn the_worker_unused_for_longest_gets_the_next_task() {
+    let mut broker = broker(BrokerConfig::default());
+    for worker in 1..=3 {
+        broker.worker(at(0), key(worker), "s", TAKES);
+    }
+    for task in 0..3 {
+        broker.request(at(1), task, asked(1_000));
+    }
+    assert_eq!(given(&mut broker), [(0, key(1)), (1, key(2)), (2, key(3))]);
+    broker.done(at(2), 1, key(2), Outcome::Answered);
+    broker.done(at(3), 0, key(1), Outcome::Answered);
+    broker.request(at(4), 3, asked(1_000));
+    broker.request(at(4), 4, asked(1_000));
+    // 1 was given its task before 2 was.
+    assert_eq!(given(&mut broker), [(3, key(1)), (4, key(2))]);
+}
+
+#[test] // B-3
+fn no_worker_gets_more_than_it_asked_for() {
+    let mut broker = broker(BrokerConfig::default());
+    broker.worker(at(0), key(1), "s", WorkerOffer { takes: true, credit: 2 });
+    for task in 0..5 {
+        broker.request(at(1), task, asked(1_000));
+    }
+    assert_eq!(given(&mut broker).len(), 2);
+    broker.done(at(2), 0, key(1), Outcome::Answered);
+    assert_eq!(given(&mut broker), [(2, key(1))]);
+    broker.worker(at(3), key(1), "s", WorkerOffer { takes: false, credit: 2 });
+    broker.done(at(4), 1, key(1), Outcome::Answered);
+    assert_eq!(given(&mut broker), []);
+}
+
+#[test] // B-4
+fn a_task_of_a_dead_worker_goes_back_to_the_front() {
+    let mut broker = broker(BrokerConfig::default());
+    broker.worker(at(0), key(1), "s", TAKES);
+    for task in 0..3 {
+        broker.request(at(1), task, asked(9_000));
+    }
+    assert_eq!(given(&mut broker), [(0, key(1))]);
+    broker.gone(at(2), key(1), None);
+    let actions = all(&mut broker);
+    assert!(actions.contains(&Action::Withdraw { task: 0, from: key(1) }), "{actions:?}");
+    broker.worker(at(3), key(2), "s", TAKES);
+    assert_eq!(given(&mut broker), [(0, key(2))]);
+    // What the dead one would have said comes too late.
+    broker.done(at(4), 0, key(1), Outcome::Lost);
+    assert_eq!(all(&mut broker), []);
+}
+
+#[test] // B-4
+fn a_task_that_must_not_run_twice_is_unknown_after_the_death_of_its_worker() {
+    let mut broker = broker(BrokerConfig::default());
+    broker.worker(at(0), key(1), "s", TAKES);
+    broker.worker(at(0), key(2), "s", TAKES);
+    broker.request(at(1), 0, Asked { repeatable: false, ..asked(9_000) });
+    assert_eq!(given(&mut broker), [(0, key(1))]);
+    broker.gone(at(2), key(1), None);
+    assert_eq!(refused(&mut broker), [(0, Refusal::Unknown)]);
+}
+
+#[test] // B-5
+fn above_the_high_water_mark_requests_are_refused_and_those_accepted_stay() {
+    let mut broker = broker(BrokerConfig { high_water: 2, ..BrokerConfig::default() });
+    broker.worker(at(0), key(1), "s", TAKES);
+    for task in 0..5 {
+        broker.request(at(1), task, asked(9_000));
+    }
+    assert_eq!(refused(&mut broker), [(3, Refusal::Overload), (4, Refusal::Overload)]);
+    for task in 0..3 {
+        broker.done(at(2), task, key(1), Outcome::Answered);
+    }
+    assert_eq!(broker.counters().answered, 3);
+    assert!(broker.is_idle());
+}
+
+#[test] // B-6
+fn what_waits_past_its_deadline_is_refused_and_never_begun() {
+    let mut broker = broker(BrokerConfig::default());
+    broker.worker(at(0), key(1), "s", TAKES);
+    broker.request(at(1), 0, asked(9_000));
+    broker.request(at(1), 1, asked(100));
+    assert_eq!(given(&mut broker), [(0, key(1))]);
+    assert!(broker.next_tick(at(2)) <= at(100));
+    broker.tick(at(100));
+    assert_eq!(refused(&mut broker), [(1, Refusal::DeadlinePassed)]);
+    broker.request(at(200), 2, asked(150));
+    assert_eq!(refused(&mut broker), [(2, Refusal::DeadlinePassed)]);
+    broker.done(at(300), 0, key(1), Outcome::Answered);
+    assert_eq!(given(&mut broker), []);
+}
+
+#[test] // B-7
+fn a_worker_that_misses_three_beats_leaves_the_pool_and_any_traffic_is_life() {
+    let mut broker = broker(BrokerConfig::default());
+    broker.worker(at(0), key(1), "s", TAKES);
+    broker.worker(at(0), key(2), "s", TAKES);
+    broker.request(at(1), 0, asked(60_000));
+    assert_eq!(given(&mut broker), [(0, key(1))]);
+    let mut beats = 0;
+    for second in 1..=3 {
+        broker.tick(at(second * 1_000));
+        // The second one is only heard by what else it sends.
+        broker.heard(at(second * 1_000), key(2));
+        beats += all(&mut broker).iter().filter(|it| **it == Action::Beat { to: key(1) }).count();
+    }
+    assert_eq!(beats, 3);
+    assert_eq!(broker.counters().silenced, 1);
+    broker.tick(at(3_001));
+    assert_eq!(broker.report()[0].workers, [key(2)]);
+    assert_eq!(broker.report()[0].running, 1);
+}
+
+#[test] // B-8
+fn a_silent_worker_is_looked_for_at_a_pace_that_doubles_to_a_limit_and_starts_over() {
+    let config = BrokerConfig::default();
+    let mut broker = broker(config);
+    broker.worker(at(0), key(1), "s", TAKES);
+    let mut beats = Vec::new();
+    let mut now = at(0);
+    while now < at(200_000) {
+        now = broker.next_tick(now).max(now + Duration::from_millis(1));
+        broker.tick(now);
+        beats.extend(
+            all(&mut broker).iter().filter(|it| matches!(it, Action::Beat { .. })).map(|_| now),
+        );
+    }
+    let pauses: Vec<Duration> = beats.windows(2).map(|pair| pair[1].since(pair[0])).collect();
+    let bound = |n: u32| Duration::from_secs(1 << n.min(5));
+    for (n, pause) in pauses.iter().skip(3).enumerate() {
+        let bound = bound(u32::try_from(n).unwrap());
+        assert!(*pause <= bound && *pause * 2 >= bound, "{n}: {pause:?} of {bound:?}");
+    }
+    assert!(pauses.len() > 9, "{pauses:?}");
+    broker.heard(now, key(1));
+    assert_eq!(broker.next_tick(now), now + config.beat);
+}
+
+#[test] // B-1
+fn without_workers_the_policy_decides() {
+    let with = |no_workers| broker(BrokerConfig { no_workers, ..BrokerConfig::default() });
+    let mut ignores = with(NoWorkers::Ignore);
+    ignores.request(at(0), 0, asked(1_000));
+    assert_eq!(all(&mut ignores), [Action::Drop { task: 0 }]);
+    assert_eq!(ignores.counters().ignored, 1);
+
+    let mut notifies = with(NoWorkers::Notify);
+    notifies.request(at(0), 0, asked(1_000));
+    assert_eq!(refused(&mut notifies), [(0, Refusal::NoWorkers)]);
+
+    let mut waits = with(NoWorkers::Wait);
+    waits.request(at(0), 0, asked(1_000));
+    waits.tick(at(900));
+    assert_eq!(refused(&mut waits), []);
+    waits.worker(at(950), key(1), "s", TAKES);
+    assert_eq!(given(&mut waits), [(0, key(1))]);
+
+    let mut forwards = with(NoWorkers::Forward);
+    forwards.request(at(0), 0, asked(1_000));
+    assert_eq!(refused(&mut forwards), [(0, Refusal::NoWorkers)]);
+    forwards.peer(at(0), key(201), "s", (0, 1), true);
+    forwards.request(at(0), 1, asked(1_000));
+    assert_eq!(given(&mut forwards), [(1, key(201))]);
+}
+
+#[test] // B-10
+fn work_spills_to_a_peer_with_room_only_when_the_own_workers_are_busy() {
+    let mut broker = broker(BrokerConfig::default());
+    let own = (1..=9).map(key).find(|worker| {
+        let mut peers = Peers::default();
+        peers.told(key(201), &"s".into(), 2, 2, true);
+        peers.at_home(key(200).id, "s", worker.id)
+    });
+    let own = own.unwrap();
+    broker.worker(at(0), own, "s", TAKES);
+    broker.peer(at(0), key(201), "s", (2, 2), true);
+    for task in 0..5 {
+        broker.request(at(1), task, asked(1_000));
+    }
+    assert_eq!(given(&mut broker), [(0, own), (1, key(201)), (2, key(201))]);
+    broker.peer(at(2), key(201), "s", (1, 2), true);
+    assert_eq!(given(&mut broker), [(3, key(201))]);
+    assert_eq!(broker.counters().forwarded, 3);
+}
+
+#[test] // B-11
+fn a_request_is_never_passed_to_a_broker_that_had_it() {
+    let mut broker =
+        broker(BrokerConfig { no_workers: NoWorkers::Forward, ..BrokerConfig::default() });
+    broker.peer(at(0), key(201), "s", (5, 5), true);
+    broker.request(at(1), 0, Asked { hops: vec![key(1).id, key(201).id], ..asked(1_000) });
+    assert_eq!(refused(&mut broker), [(0, Refusal::NoWorkers)]);
+    broker.request(at(1), 1, Asked { hops: vec![key(1).id, key(200).id], ..asked(1_000) });
+    assert_eq!(refused(&mut broker), [(1, Refusal::Loop)]);
+}
+
+#[test] // B-9 B-12
+fn workers_of_a_dead_peer_come_home_here_and_go_back_when_it_returns() {
+    let mut broker = broker(BrokerConfig::default());
+    for worker in 1..=20 {
+        broker.worker(at(0), key(worker), "s", TAKES);
+    }
+    let free = |broker: &Broker| broker.report()[0].free;
+    assert_eq!(free(&broker), 20);
+    broker.peer(at(0), key(201), "s", (1, 1), true);
+    let split = free(&broker);
+    assert!((3..=17).contains(&split), "{split} of 20");
+    // A task that it had is given again.
+    all(&mut broker);
+    for task in 0..=split {
+        broker.request(at(1), task, asked(9_000));
+    }
+    assert_eq!(given(&mut broker).last(), Some(&(split, key(201))));
+    broker.peer_gone(at(2), key(201), None);
+    assert_eq!(free(&broker), 20 - split - 1);
+    assert_eq!(given(&mut broker).len(), 1);
+    broker.peer(at(3), key(201), "s", (1, 1), true);
+    assert!(free(&broker) < 20 - split - 1);
+}
+
+fn keyed(repeatable: bool) -> Asked {
+    Asked { key: Some(b"k".to_vec()), repeatable, ..asked(9_000) }
+}
+
+#[test] // B-13
+fn a_successor_sends_a_key_where_the_dead_broker_had_sent_it() {
+    for repeatable in [true, false] {
+        let mut broker = broker(BrokerConfig::default());
+        for worker in 1..=4 {
+            broker.worker(at(0), key(worker), "s", TAKES);
+        }
+        broker.peer(at(0), key(201), "s", (0, 2), true);
+        broker.claim(at(1), key(201), Claim { key: Claim::name("s", b"k"), worker: key(3) });
+        broker.peer_gone(at(2), key(201), None);
+        all(&mut broker);
+        broker.request(at(3), 0, keyed(repeatable));
+        assert_eq!(given(&mut broker), [(0, key(3))]);
+        // And that worker is gone, too.
+        broker.gone(at(4), key(3), None);
+        let actions = all(&mut broker);
+        let again = actions.iter().any(|it| matches!(it, Action::Give { task: 0, .. }));
+        let unknown = actions.contains(&Action::Refuse { task: 0, why: Refusal::Unknown });
+        assert_eq!((again, unknown), (repeatable, !repeatable), "{actions:?}");
+    }
+}
+
+#[test] // B-13
+fn a_key_that_a_living_peer_acts_on_is_passed_to_that_peer() {
+    let mut broker = broker(BrokerConfig::default());
+    for worker in 1..=4 {
+        broker.worker(at(0), key(worker), "s", TAKES);
+    }
+    broker.peer(at(0), key(201), "s", (0, 2), true);
+    broker.claim(at(1), key(201), Claim { key: Claim::name("s", b"k"), worker: key(3) });
+    all(&mut broker);
+    broker.request(at(3), 0, keyed(true));
+    assert_eq!(given(&mut broker), [(0, key(201))]);
+}
+
+#[test] // B-14
+fn after_a_split_the_broker_with_the_larger_id_lets_go() {
+    for (other, yields) in [(key(199), true), (key(201), false)] {
+        let mut broker = broker(BrokerConfig::default());
+        broker.worker(at(0), key(1), "s", TAKES);
+        broker.request(at(1), 0, keyed(true));
+        assert_eq!(given(&mut broker), [(0, key(1))]);
+        broker.peer(at(2), other, "s", (0, 1), true);
+        let share = Claim { key: Claim::name("s", b"k"), worker: key(1) };
+        assert!(all(&mut broker).contains(&Action::Share { to: Some(other), claim: share }));
+        broker.claim(at(3), other, Claim { key: Claim::name("s", b"k"), worker: key(2) });
+        let actions = all(&mut broker);
+        let withdrawn = actions.contains(&Action::Withdraw { task: 0, from: key(1) });
+        let passed = actions.contains(&Action::Give { task: 0, to: other, forward: true });
+        assert_eq!((withdrawn, passed), (yields, yields), "{actions:?}");
+    }
+}
+
+#[test]
+fn a_second_request_with_a_key_goes_where_the_first_went() {
+    let mut broker = broker(BrokerConfig::default());
+    broker.request(at(0), 9, asked(9_000));
+    broker.worker(at(0), key(1), "s", TAKES);
+    broker.worker(at(0), key(2), "s", TAKES);
+    broker.request(at(1), 0, keyed(false));
+    broker.request(at(1), 1, keyed(false));
+    assert_eq!(given(&mut broker), [(0, key(1)), (1, key(1))]);
+    broker.done(at(2), 0, key(1), Outcome::Answered);
+    broker.done(at(2), 1, key(1), Outcome::Answered);
+    broker.request(at(3), 2, keyed(false));
+    assert_eq!(given(&mut broker), [(2, key(1))]);
+}
+
+#[test]
+fn room_is_told_only_when_it_changed() {
+    let mut broker = broker(BrokerConfig::default());
+    broker.worker(at(0), key(1), "s", WorkerOffer { takes: true, credit: 10 });
+    let told = |broker: &mut Broker| {
+        all(broker).into_iter().filter(|it| matches!(it, Action::Tell { .. })).count()
+    };
+    assert_eq!(told(&mut broker), 1);
+    for task in 0..9 {
+        broker.request(at(1), task, asked(9_000));
+    }
+    assert_eq!(told(&mut broker), 0, "held back");
+    broker.request(at(2), 9, asked(9_000));
+    assert_eq!(told(&mut broker), 1, "the last room is gone");
+    broker.tick(at(60));
+    assert_eq!(told(&mut broker), 0);
+}
+
+#[test] // B-15
+fn a_draining_broker_refuses_what_is_new_and_ends_what_it_has() {
+    let mut broker = broker(BrokerConfig::default());
+    broker.worker(at(0), key(1), "s", TAKES);
+    broker.request(at(1), 0, asked(9_000));
+    broker.request(at(1), 1, asked(9_000));
+    broker.drain(at(2));
+    broker.request(at(3), 2, asked(9_000));
+    assert_eq!(refused(&mut broker), [(2, Refusal::Draining)]);
+    broker.done(at(4), 0, key(1), Outcome::Answered);
+    assert_eq!(given(&mut broker), [(1, key(1))]);
+    broker.done(at(5), 1, key(1), Outcome::Answered);
+    assert!(broker.is_idle());
+}

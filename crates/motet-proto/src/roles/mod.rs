@@ -1,0 +1,15 @@
+//! Roles: what brokers, name servers and registries decide. Ordinary endpoints in front of which a
+//! host puts these machines; they know services by name and endpoints by key, and nothing below.
+//!
+//! | machine | goes in | comes out |
+//! |---|---|---|
+//! | [`broker::Broker`] | requests, offers, answers, silence | who gets which task, refusals, claims |
+//! | [`leases::Leases`] | registrations, renewals, tables of others | entries, changes, what others lack |
+//! | [`requirements::Requirements`] | who offers what | notices, once and in order |
+//!
+//! Time is an argument, as everywhere in this crate. Nothing here sends: the host does, by calls and
+//! topics like any other program.
+
+pub mod broker;
+pub mod leases;
+pub mod requirements;

@@ -1,0 +1,547 @@
+//! The loop of a broker: requests, offers, claims and orders go into the machine; what it decides
+//! is done.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use motet_proto::roles::broker::{
+    Action, Asked, Broker as Machine, BrokerConfig, Claim, Outcome, Refusal, TaskId, WorkerOffer,
+};
+use motet_proto::{EndpointId, EndpointKey, PubQos, Time};
+use tokio::sync::{mpsc, oneshot};
+
+use super::attempt::Attempt;
+use super::questions::{self, QUESTIONS};
+use super::{BrokerError, Report};
+use crate::endpoint::Endpoint;
+use crate::message::Delivery;
+use crate::publisher::Publisher;
+use crate::role::{pause, seed};
+use crate::service::{
+    Answer, CallOptions, Caller, Change, Instance, InstanceState, Reach, Request, Role,
+    ServeOptions, Server, ServiceStatus, ServiceWatch, WaitFor,
+};
+use crate::subscriber::Subscriber;
+
+/// What comes in from the tasks of the broker.
+pub(super) enum Input {
+    /// A request.
+    Request(Request),
+    /// What came of an attempt; the request, unless it was answered.
+    Back { task: TaskId, from: EndpointKey, outcome: Outcome, request: Option<Request> },
+    /// A worker gave a sign of life.
+    Heard(EndpointKey),
+}
+
+/// What the handle wants.
+#[derive(Debug)]
+pub(super) enum Order {
+    Report(oneshot::Sender<Report>),
+    Drain(oneshot::Sender<()>),
+}
+
+/// Where a request is.
+#[expect(clippy::large_enum_variant, reason = "most requests are here, or have just been")]
+enum Place {
+    Here(Request),
+    /// With an attempt; what is to come of it then.
+    Out {
+        withdraw: Option<oneshot::Sender<()>>,
+        next: Option<Next>,
+    },
+}
+
+enum Next {
+    Give { to: EndpointKey, forward: bool },
+    Refuse(Refusal),
+    Drop,
+}
+
+/// One service that the broker stands before.
+struct Front {
+    server: Server,
+    workers: Caller,
+    brokers: Caller,
+    /// Its instances say that a request may run twice.
+    safe: bool,
+}
+
+pub(super) struct Desk {
+    endpoint: Endpoint,
+    machine: Machine,
+    /// The services it stands before; empty: all.
+    services: Vec<String>,
+    fronts: BTreeMap<Arc<str>, Front>,
+    watch: ServiceWatch,
+    questions: Server,
+    claims_out: Publisher,
+    claims_in: Subscriber,
+    places: HashMap<TaskId, Place>,
+    names: BTreeMap<EndpointKey, Arc<str>>,
+    /// Services of workers, to know whom to ask for a sign of life.
+    served: BTreeMap<EndpointKey, Arc<str>>,
+    beat: Duration,
+    next_task: TaskId,
+    inputs: mpsc::UnboundedReceiver<Input>,
+    back: mpsc::UnboundedSender<Input>,
+    drained: Vec<oneshot::Sender<()>>,
+}
+
+impl Desk {
+    pub(super) async fn open(
+        endpoint: Endpoint,
+        config: BrokerConfig,
+        services: Vec<String>,
+    ) -> Result<Self, BrokerError> {
+        let qos = PubQos { history: 0, ..PubQos::default() };
+        let claims_out = endpoint.publisher_with(CLAIMS, qos).await?;
+        let claims_in = endpoint.subscriber(CLAIMS).await?;
+        let questions = endpoint.serve(QUESTIONS, ServeOptions::new()).await?;
+        let (back, inputs) = mpsc::unbounded_channel();
+        let mut desk = Self {
+            machine: Machine::new(endpoint.key(), config, seed()),
+            watch: endpoint.services(),
+            services: services.clone(),
+            fronts: BTreeMap::new(),
+            questions,
+            claims_out,
+            claims_in,
+            places: HashMap::new(),
+            names: BTreeMap::new(),
+            served: BTreeMap::new(),
+            beat: config.beat,
+            next_task: 0,
+            inputs,
+            back,
+            drained: Vec::new(),
+            endpoint,
+        };
+        for service in services {
+            desk.front(&service).await?;
+        }
+        Ok(desk)
+    }
+
+    /// Runs until nobody holds the handle, or the endpoint has closed.
+    pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        loop {
+            let due = pause(self.idle());
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(order) => self.order(order),
+                    None => return,
+                },
+                Some(input) = self.inputs.recv() => {
+                    self.input(input);
+                    // What is at hand goes in before anything is said.
+                    for _ in 0..BATCH {
+                        match self.inputs.try_recv() {
+                            Ok(input) => self.input(input),
+                            Err(_) => break,
+                        }
+                    }
+                }
+                change = self.watch.next() => match change {
+                    Some(change) => self.offered(change.change, &change.instance).await,
+                    None => return,
+                },
+                claim = self.claims_in.next() => match claim {
+                    Some(delivery) => self.claimed(&delivery),
+                    None => return,
+                },
+                question = self.questions.next() => match question {
+                    Some(request) => self.question(request),
+                    None => return,
+                },
+                () = due => {
+                    self.sweep();
+                    let now = self.now();
+                    self.machine.tick(now);
+                }
+            }
+            self.act();
+            if self.machine.is_idle() {
+                for waiting in self.drained.drain(..) {
+                    // Whoever no longer waits does not mind.
+                    let _ = waiting.send(());
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Time {
+        self.endpoint.hold.core.clock.now()
+    }
+
+    /// How long nothing is due. With work at hand, deadlines are looked at this often.
+    fn idle(&self) -> Duration {
+        if self.machine.is_idle() {
+            let now = self.now();
+            self.machine.next_tick(now).since(now).clamp(TICK, IDLE)
+        } else {
+            TICK
+        }
+    }
+
+    fn order(&mut self, order: Order) {
+        match order {
+            // Whoever no longer waits does not mind.
+            Order::Report(tell) => drop(tell.send(self.report())),
+            Order::Drain(tell) => {
+                for front in self.fronts.values() {
+                    front.server.set_state(InstanceState::Draining, "the broker ends");
+                }
+                let now = self.now();
+                self.machine.drain(now);
+                self.drained.push(tell);
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = self.now();
+        match input {
+            Input::Request(request) => self.request(now, request),
+            Input::Heard(key) => self.machine.heard(now, key),
+            Input::Back { task, from, outcome, request } => {
+                self.back(now, task, from, outcome, request);
+            }
+        }
+        self.act();
+    }
+
+    fn request(&mut self, now: Time, request: Request) {
+        let task = self.next_task;
+        self.next_task += 1;
+        let origin = request.origin();
+        let key = request.idempotency_key().map(|key| [&origin.0, key].concat());
+        let safe = self.is_safe(request.service());
+        let asked = Asked {
+            service: request.service().into(),
+            deadline: now + request.remaining(),
+            key,
+            repeatable: safe,
+            hops: request.hops().to_vec(),
+        };
+        self.places.insert(task, Place::Here(request));
+        self.machine.request(now, task, asked);
+    }
+
+    /// Whether the instances of a service say that a request may run twice.
+    fn is_safe(&self, service: &str) -> bool {
+        self.fronts.get(service).is_some_and(|front| front.safe)
+    }
+
+    fn back(
+        &mut self,
+        now: Time,
+        task: TaskId,
+        from: EndpointKey,
+        outcome: Outcome,
+        request: Option<Request>,
+    ) {
+        let Some(Place::Out { next, .. }) = self.places.remove(&task) else { return };
+        let Some(request) = request else {
+            // Answered, be it after it was taken back.
+            match next {
+                None => self.machine.done(now, task, from, outcome),
+                Some(_) => self.machine.cancel(now, task),
+            }
+            return;
+        };
+        self.places.insert(task, Place::Here(request));
+        match next {
+            None => self.machine.done(now, task, from, outcome),
+            Some(Next::Give { to, forward }) => self.give(task, to, forward),
+            Some(Next::Refuse(why)) => self.refuse(task, why),
+            Some(Next::Drop) => self.discard(task),
+        }
+    }
+
+    /// Does what the machine has decided.
+    fn act(&mut self) {
+        while let Some(action) = self.machine.poll() {
+            match action {
+                Action::Give { task, to, forward } => self.give(task, to, forward),
+                Action::Refuse { task, why } => self.refuse(task, why),
+                Action::Drop { task } => self.discard(task),
+                Action::Withdraw { task, .. } => {
+                    if let Some(Place::Out { withdraw, .. }) = self.places.get_mut(&task)
+                        && let Some(withdraw) = withdraw.take()
+                    {
+                        // It has just ended by itself.
+                        let _ = withdraw.send(());
+                    }
+                }
+                Action::Tell { service, free, capacity, waiting } => {
+                    if let Some(front) = self.fronts.get(&service) {
+                        front.server.set_metadata(room(free, capacity, waiting));
+                    }
+                }
+                Action::Beat { to } => self.ask_for_life(to),
+                Action::Share { claim, .. } => {
+                    // A queue that is full drops the oldest, and counts.
+                    let _ = self.claims_out.try_publish(encode(&claim));
+                }
+            }
+        }
+    }
+
+    fn give(&mut self, task: TaskId, to: EndpointKey, forward: bool) {
+        let request = match self.places.remove(&task) {
+            Some(Place::Here(request)) => request,
+            Some(Place::Out { withdraw, .. }) => {
+                let next = Some(Next::Give { to, forward });
+                self.places.insert(task, Place::Out { withdraw, next });
+                return;
+            }
+            None => return,
+        };
+        let Some(front) = self.fronts.get(request.service()) else {
+            self.places.insert(task, Place::Here(request));
+            return self.refuse(task, Refusal::NoWorkers);
+        };
+        let caller = if forward { &front.brokers } else { &front.workers };
+        let (withdraw, withdrawn) = oneshot::channel();
+        let mut hops: Vec<EndpointId> = request.hops().to_vec();
+        if hops.is_empty() {
+            hops.push(request.client().id);
+        }
+        hops.push(self.endpoint.id());
+        let attempt = Attempt { task, to, request, caller: caller.clone(), hops, withdrawn };
+        self.places.insert(task, Place::Out { withdraw: Some(withdraw), next: None });
+        tokio::spawn(attempt.run(self.back.clone()));
+    }
+
+    fn refuse(&mut self, task: TaskId, why: Refusal) {
+        match self.places.remove(&task) {
+            Some(Place::Here(request)) => {
+                let (status, text) = in_words(why);
+                // Nobody waiting for it is fine.
+                let _ = request.answer(Answer::status(status, text));
+            }
+            Some(Place::Out { withdraw, .. }) => {
+                let next = Some(Next::Refuse(why));
+                self.places.insert(task, Place::Out { withdraw, next });
+            }
+            None => {}
+        }
+    }
+
+    /// Lets a request go without an answer: it is held until its caller has given up.
+    fn discard(&mut self, task: TaskId) {
+        match self.places.remove(&task) {
+            Some(Place::Here(request)) => {
+                tokio::spawn(async move {
+                    let limit = request.remaining();
+                    // Either way nobody waits for it any more.
+                    let _ = tokio::time::timeout(limit, request.cancelled()).await;
+                });
+            }
+            Some(Place::Out { withdraw, .. }) => {
+                self.places.insert(task, Place::Out { withdraw, next: Some(Next::Drop) });
+            }
+            None => {}
+        }
+    }
+
+    /// Requests that wait here and that nobody wants any more.
+    fn sweep(&mut self) {
+        let unwanted = self.places.iter().filter_map(|(task, place)| match place {
+            Place::Here(request) if request.is_cancelled() => Some(*task),
+            _ => None,
+        });
+        let now = self.now();
+        for task in unwanted.collect::<Vec<_>>() {
+            self.places.remove(&task);
+            self.machine.cancel(now, task);
+        }
+    }
+
+    fn ask_for_life(&self, to: EndpointKey) {
+        let Some(service) = self.served.get(&to).cloned() else { return };
+        let (endpoint, back, limit) = (self.endpoint.clone(), self.back.clone(), self.beat * 3);
+        tokio::spawn(async move {
+            if endpoint.ping_service(&service, to.id, limit).await.is_ok() {
+                // The broker has ended.
+                let _ = back.send(Input::Heard(to));
+            }
+        });
+    }
+
+    async fn offered(&mut self, change: Change, instance: &Instance) {
+        let (key, service, now) = (instance.key(), instance.service(), self.now());
+        if key == self.endpoint.key() {
+            return;
+        }
+        if service == QUESTIONS {
+            match change {
+                Change::Gone => drop(self.names.remove(&key)),
+                _ => drop(self.names.insert(key, instance.name().into())),
+            }
+            return;
+        }
+        if service.starts_with(ROLES) {
+            return;
+        }
+        let there = matches!(change, Change::Up | Change::Changed | Change::Back);
+        if instance.role() == Role::Broker {
+            if there {
+                let takes = instance.state() == InstanceState::Up;
+                let room = instance.metadata("room").map_or((0, 0), told_room);
+                self.machine.peer(now, key, service, room, takes);
+            } else {
+                self.machine.peer_gone(now, key, Some(service));
+            }
+            return;
+        }
+        if there {
+            if self.front(service).await.is_err() {
+                return;
+            }
+            if let Some(front) = self.fronts.get_mut(service) {
+                front.safe = instance.offer().safe;
+            }
+            let takes = instance.state() == InstanceState::Up;
+            let credit = instance.offer().concurrency.min(instance.offer().credit);
+            self.served.insert(key, service.into());
+            self.machine.worker(now, key, service, WorkerOffer { takes, credit });
+        } else {
+            self.machine.gone(now, key, Some(service));
+            if change == Change::Gone {
+                self.served.remove(&key);
+            }
+        }
+    }
+
+    /// Stands before a service, if it does not yet.
+    async fn front(&mut self, service: &str) -> Result<(), BrokerError> {
+        if self.fronts.contains_key(service)
+            || (!self.services.is_empty() && !self.services.iter().any(|it| it == service))
+        {
+            return Ok(());
+        }
+        let options = ServeOptions::new()
+            .role(Role::Broker)
+            .concurrency(OPEN)
+            .queue(OPEN)
+            .credit(OPEN)
+            .metadata("room", "0/0/0");
+        let server = self.endpoint.serve(service, options).await?;
+        let attempt = CallOptions::new().tries(1).wait(WaitFor::Nothing);
+        let caller = |reach| self.endpoint.caller(service, attempt.clone().reach(reach));
+        let (Ok(workers), Ok(brokers)) = (caller(Reach::Workers), caller(Reach::Brokers)) else {
+            return Ok(());
+        };
+        let (mut taking, back) = (server.clone(), self.back.clone());
+        tokio::spawn(async move {
+            while let Some(request) = taking.next().await {
+                if back.send(Input::Request(request)).is_err() {
+                    return;
+                }
+            }
+        });
+        self.fronts.insert(service.into(), Front { server, workers, brokers, safe: false });
+        Ok(())
+    }
+
+    fn claimed(&mut self, delivery: &Delivery) {
+        let Delivery::Message(message) = delivery else { return };
+        if message.writer() == self.endpoint.key() {
+            return;
+        }
+        if let Some(claim) = decode(message.payload()) {
+            let now = self.now();
+            self.machine.claim(now, message.writer(), claim);
+        }
+    }
+
+    fn question(&mut self, request: Request) {
+        let report = self.report();
+        let answer = questions::answer(request.body(), &self.machine, &report);
+        // Nobody waiting for it is fine.
+        let _ = request.answer(answer);
+    }
+
+    fn report(&mut self) -> Report {
+        let now = self.now();
+        Report {
+            services: self.machine.report(),
+            counters: self.machine.counters(),
+            rate: self.machine.rate(now),
+            peers: self.names.values().cloned().collect(),
+        }
+    }
+}
+
+/// The room of a broker as metadata: free/capacity/waiting.
+fn room(free: u64, capacity: u64, waiting: u64) -> Vec<(String, String)> {
+    vec![("room".into(), format!("{free}/{capacity}/{waiting}"))]
+}
+
+fn told_room(text: &str) -> (u64, u64) {
+    let mut numbers = text.split('/').map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+fn in_words(why: Refusal) -> (ServiceStatus, &'static str) {
+    match why {
+        Refusal::NoWorkers => (ServiceStatus::NoWorkers, "the broker has no worker for it"),
+        Refusal::Overload => (ServiceStatus::Overload, "too many requests wait at the broker"),
+        Refusal::DeadlinePassed => {
+            (ServiceStatus::DeadlinePassed, "its time was over before a worker could begin")
+        }
+        Refusal::Loop => (ServiceStatus::NoWorkers, "it came back to a broker that had it"),
+        Refusal::Unknown => {
+            (ServiceStatus::Unknown, "the worker that had it is gone; it may have run or not")
+        }
+        Refusal::Draining => (ServiceStatus::Unavailable, "the broker ends"),
+    }
+}
+
+/// A claim as bytes: the worker's id and incarnation, then the key.
+fn encode(claim: &Claim) -> Vec<u8> {
+    let incarnation = claim.worker.incarnation.to_be_bytes();
+    [&claim.worker.id.0[..], &incarnation, &claim.key].concat()
+}
+
+fn decode(bytes: &[u8]) -> Option<Claim> {
+    let (id, rest) = bytes.split_first_chunk::<16>()?;
+    let (incarnation, key) = rest.split_first_chunk::<8>()?;
+    let incarnation = u64::from_be_bytes(*incarnation);
+    let worker = EndpointKey { id: EndpointId(*id), incarnation };
+    Some(Claim { key: key.to_vec(), worker })
+}
+
+/// Services of roles: nobody stands before them.
+const ROLES: &str = "motet.";
+/// Where brokers tell each other which key they act on.
+const CLAIMS: &str = "motet/broker/claims";
+/// Requests that a broker has open, of all services: the machine refuses earlier.
+const OPEN: u32 = 200_000;
+/// Inputs taken before anything else is looked at.
+const BATCH: usize = 256;
+/// How often deadlines are looked at while there is work.
+const TICK: Duration = Duration::from_millis(20);
+/// The longest time without a look.
+const IDLE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_survives_the_way() {
+        let worker = EndpointKey { id: EndpointId([3; 16]), incarnation: 7 };
+        let claim = Claim { key: b"s\0k".to_vec(), worker };
+        assert_eq!(decode(&encode(&claim)), Some(claim));
+        assert_eq!(decode(&[0; 23]), None);
+    }
+
+    #[test]
+    fn room_survives_the_way_and_nonsense_is_no_room() {
+        assert_eq!(told_room(&room(3, 8, 2)[0].1), (3, 8));
+        assert_eq!(told_room("x/"), (0, 0));
+    }
+}

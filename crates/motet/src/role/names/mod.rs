@@ -1,0 +1,19 @@
+//! The role name server: `motet_proto::roles::leases` behind the service `motet.names`.
+//!
+//! Several name servers stay in sync: a change is told to all others at once, and each compares its
+//! table with the others' every [`SYNC`].
+
+mod client;
+mod messages;
+mod server;
+
+use std::time::Duration;
+
+pub use client::{Holder, NameError, NameWatch, Names, Registration};
+pub use motet_proto::roles::leases::LeaseCounters;
+pub use server::{NameReport, NameServer, NameServerHandle};
+
+/// The service that name servers offer.
+const NAMES: &str = "motet.names";
+/// How often tables are compared.
+const SYNC: Duration = Duration::from_secs(1);

@@ -1,0 +1,298 @@
+//! The role registry: a view over who offers what, and notices to those who require it.
+//!
+//! It answers as service `motet.registry`, in words:
+//!
+//! | question | answer |
+//! |---|---|
+//! | `list` | one service a line: name, how it stands, instances that take work of all |
+//! | `ready NAME` | `ready`, or `waits for` and what is missing, a line each |
+//! | `notices NAME AFTER` | parts, one notice each, those after number AFTER first, then as they come |
+//! | anything else | failure 501 |
+//!
+//! What it knows it learns anew from the offers of all instances: it may die, and any number of
+//! them may run.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use motet_proto::EndpointKey;
+use motet_proto::roles::requirements::{Requirements, Standing};
+use tokio::sync::{mpsc, oneshot};
+
+use super::pause;
+use crate::endpoint::Endpoint;
+use crate::service::{
+    Answer, Change, Instance, InstanceState, Request, Role, ServeError, ServeOptions, Server,
+    ServiceStatus, ServiceWatch,
+};
+
+/// A registry to be started.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Registry {
+    state: Option<PathBuf>,
+}
+
+impl Registry {
+    /// One that knows nobody yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Remembers in this file what dependants require, so that one that is away while the registry
+    /// restarts is still known. Without it they are known again as soon as they are there.
+    pub fn state(mut self, file: impl Into<PathBuf>) -> Self {
+        self.state = Some(file.into());
+        self
+    }
+
+    /// Starts it on an endpoint; it runs until the handle is dropped.
+    ///
+    /// # Errors
+    /// [`ServeError`]: this endpoint is a registry already, or has closed.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn start(self, endpoint: &Endpoint) -> Result<RegistryHandle, ServeError> {
+        let server = endpoint.serve(REGISTRY, ServeOptions::new().concurrency(OPEN)).await?;
+        let (orders, taken) = mpsc::channel(16);
+        let mut desk = Desk {
+            endpoint: endpoint.clone(),
+            watch: endpoint.services(),
+            server,
+            machine: Requirements::new(),
+            needs: BTreeMap::new(),
+            waiting: Vec::new(),
+            state: self.state,
+        };
+        desk.remember();
+        tokio::spawn(desk.run(taken));
+        Ok(RegistryHandle { orders })
+    }
+}
+
+/// A registry that runs. Dropping the last clone ends it.
+#[derive(Clone, Debug)]
+pub struct RegistryHandle {
+    orders: mpsc::Sender<oneshot::Sender<Vec<ServiceLine>>>,
+}
+
+/// How one service stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServiceLine {
+    /// Its name.
+    pub service: Arc<str>,
+    /// How it stands.
+    pub standing: Standing,
+    /// Instances that take work.
+    pub takes: usize,
+    /// All of its instances.
+    pub instances: usize,
+}
+
+impl RegistryHandle {
+    /// How each service stands; `None` after the endpoint has closed.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn list(&self) -> Option<Vec<ServiceLine>> {
+        let (tell, told) = oneshot::channel();
+        self.orders.send(tell).await.ok()?;
+        told.await.ok()
+    }
+}
+
+/// One who waits for notices.
+struct Waiting {
+    dependant: String,
+    seq: u64,
+    request: Request,
+}
+
+struct Desk {
+    endpoint: Endpoint,
+    watch: ServiceWatch,
+    server: Server,
+    machine: Requirements,
+    /// What each instance requires: by dependant and instance.
+    needs: BTreeMap<String, BTreeMap<EndpointKey, Vec<String>>>,
+    waiting: Vec<Waiting>,
+    state: Option<PathBuf>,
+}
+
+impl Desk {
+    async fn run(mut self, mut orders: mpsc::Receiver<oneshot::Sender<Vec<ServiceLine>>>) {
+        loop {
+            let now = self.endpoint.hold.core.clock.now();
+            let due = self.machine.next_tick().since(now).clamp(SOON, LONGEST);
+            tokio::select! {
+                order = orders.recv() => match order {
+                    // Whoever no longer waits does not mind.
+                    Some(tell) => drop(tell.send(self.lines())),
+                    None => return,
+                },
+                change = self.watch.next() => match change {
+                    Some(change) => self.changed(change.change, &change.instance),
+                    None => return,
+                },
+                request = self.server.next() => match request {
+                    Some(request) => self.answer(request),
+                    None => return,
+                },
+                () = pause(due) => {}
+            }
+            let now = self.endpoint.hold.core.clock.now();
+            self.machine.tick(now);
+            self.tell();
+        }
+    }
+
+    fn lines(&self) -> Vec<ServiceLine> {
+        let each = self.machine.services().map(|(service, standing, takes, instances)| {
+            ServiceLine { service: Arc::clone(service), standing, takes, instances }
+        });
+        each.collect()
+    }
+
+    fn changed(&mut self, change: Change, instance: &Instance) {
+        if instance.role() == Role::Broker || instance.service().starts_with(ROLES) {
+            return;
+        }
+        let now = self.endpoint.hold.core.clock.now();
+        let (service, key) = (instance.service(), instance.key());
+        if change == Change::Gone {
+            self.machine.gone(now, service, key);
+            return;
+        }
+        let takes = change != Change::Silent && instance.state() == InstanceState::Up;
+        self.machine.instance(now, service, key, takes);
+        // A program is known by the service that it offers; its instances require alike.
+        let requires = instance.offer().requires.clone();
+        if !requires.is_empty() {
+            let known = self.needs.entry(service.to_owned()).or_default();
+            known.retain(|other, _| *other == key);
+            if known.insert(key, requires.clone()).as_ref() != Some(&requires) {
+                self.machine.need(service, requires.iter().map(|it| optional(it)));
+                self.keep();
+            }
+        }
+    }
+
+    fn answer(&mut self, mut request: Request) {
+        let text = String::from_utf8_lossy(request.body()).into_owned();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let answer = match *words {
+            ["list"] => Answer::new(self.lines().iter().fold(String::new(), |mut all, line| {
+                let standing = in_words(line.standing);
+                // Writing to a String does not fail.
+                let _ =
+                    writeln!(all, "{} {standing} {}/{}", line.service, line.takes, line.instances);
+                all
+            })),
+            ["ready", name] => {
+                let missing = self.machine.missing(name);
+                let lines = missing.iter().map(|service| format!("waits for {service}"));
+                let lines = lines.collect::<Vec<_>>().join("\n");
+                Answer::new(if lines.is_empty() { "ready".to_owned() } else { lines })
+            }
+            ["notices", name, after] if after.parse::<u64>().is_ok() => {
+                if self.waiting.len() >= WAITING_MAX {
+                    Answer::status(ServiceStatus::Overload, "too many wait for notices here")
+                } else {
+                    let seq = after.parse().unwrap_or(0);
+                    // A part, so that the caller knows it is heard.
+                    if request.part("following").is_ok() {
+                        self.waiting.push(Waiting { dependant: name.to_owned(), seq, request });
+                    }
+                    return;
+                }
+            }
+            _ => {
+                let known = "list, ready NAME, notices NAME AFTER";
+                Answer::failed(501, format!("unknown question {text:?}; known are: {known}"))
+            }
+        };
+        // Nobody waiting for it is fine.
+        let _ = request.answer(answer);
+    }
+
+    /// Gives those who wait what they have not had.
+    fn tell(&mut self) {
+        self.waiting.retain(|waiting| !waiting.request.is_cancelled());
+        for waiting in &mut self.waiting {
+            let (lost, notices) = self.machine.since(&waiting.dependant, waiting.seq);
+            if lost > 0
+                && waiting.request.part(format!("{lost} notices are no longer kept")).is_err()
+            {
+                continue;
+            }
+            for notice in notices {
+                let need = if notice.optional { "optional" } else { "required" };
+                let standing = in_words(notice.standing);
+                let line = format!("{} {} {standing} {need}", notice.seq, notice.service);
+                // One who is slow gets the rest with the next change.
+                if waiting.request.part(line).is_err() {
+                    break;
+                }
+                waiting.seq = notice.seq;
+            }
+        }
+    }
+
+    /// Takes up what dependants required before a restart.
+    fn remember(&mut self) {
+        let text = self.state.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        for line in text.unwrap_or_default().lines() {
+            let mut words = line.split('\t');
+            let Some(name) = words.next() else { continue };
+            self.machine.need(name, words.map(optional));
+        }
+    }
+
+    /// Writes what dependants require: whole, or not at all.
+    fn keep(&self) {
+        let Some(file) = &self.state else { return };
+        let mut text = String::new();
+        for (name, instances) in &self.needs {
+            let needs = instances.values().next().map(|needs| needs.join("\t")).unwrap_or_default();
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "{name}\t{needs}");
+        }
+        let beside = file.with_extension("new");
+        // A file that cannot be written costs its use after a restart, nothing now.
+        let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, file));
+        drop(written);
+    }
+}
+
+/// A requirement and whether it is optional: `log?`.
+fn optional(need: &str) -> (&str, bool) {
+    need.strip_suffix('?').map_or((need, false), |need| (need, true))
+}
+
+/// As one word.
+#[must_use]
+pub fn in_words(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Missing => "missing",
+        Standing::Down => "down",
+        Standing::Degraded => "degraded",
+        Standing::Up => "up",
+    }
+}
+
+/// The service of registries.
+const REGISTRY: &str = "motet.registry";
+/// Services of roles are not listed.
+const ROLES: &str = "motet.";
+/// Requests open at once, those that wait for notices among them.
+const OPEN: u32 = 10_000;
+/// Dependants that wait for notices.
+const WAITING_MAX: usize = 4_096;
+/// The shortest and the longest pause between two looks.
+const SOON: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(5);

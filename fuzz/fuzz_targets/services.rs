@@ -1,0 +1,4 @@
+//! See `motet_fuzz::services`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| motet_fuzz::services(data));
