@@ -645,5 +645,5 @@ impl Drop for Hold {
 const NOTICES_MAX: usize = 64;
 /// Who acts again within this time is busy: about the cost of a system call.
 const BUSY: Duration = Duration::from_micros(5);
-/// Then packets fill for so long: half of what one carries on loopback. Nothing waits when idle.
-const FLUSH_PAUSE: Duration = Duration::from_micros(40);
+/// Then packets fill for so long: about what one carries on loopback. Nothing waits when idle.
+const FLUSH_PAUSE: Duration = Duration::from_micros(80);
