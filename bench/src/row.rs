@@ -99,6 +99,11 @@ impl Row {
         self.does.contains(&group)
     }
 
+    /// Its publisher publishes; that of `memcpy` only keeps time.
+    pub(crate) fn publishes(&self) -> bool {
+        self.variant != "memcpy"
+    }
+
     /// The row of a name.
     pub(crate) fn named(name: &str) -> Option<&'static Self> {
         ROWS.iter().find(|row| row.name == name)
@@ -113,7 +118,8 @@ pub(crate) static ROWS: &[Row] = &[
         variant: "",
         protection: Protection::Encrypted,
         server: Server::None,
-        settings: "reliable, policy block, log and queue 8 MiB (1 MiB messages: 32 MiB), batches",
+        settings: "reliable, policy block, log and queue 8 MiB (1 MiB messages: 32 MiB), batches, \
+                   unicast",
         does: &[
             Does::Flow,
             Does::Fan,
@@ -125,6 +131,15 @@ pub(crate) static ROWS: &[Row] = &[
             Does::Idle,
             Does::Memory,
         ],
+    },
+    Row {
+        name: "motet-lane",
+        peer: Peer::Motet,
+        variant: "lane",
+        protection: Protection::Encrypted,
+        server: Server::None,
+        settings: "as motet, but by multicast once all readers hear it; before the window",
+        does: &[Does::Fan],
     },
     Row {
         name: "zenoh",

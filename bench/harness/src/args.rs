@@ -105,6 +105,14 @@ impl Args {
         Ok(self.number("topics", 1)?.max(1) as usize)
     }
 
+    /// Subscribers of the case, 1 if nothing is said.
+    ///
+    /// # Errors
+    /// As [`Args::number`].
+    pub fn readers(&self) -> Result<usize, String> {
+        Ok(self.number("readers", 1)?.max(1) as usize)
+    }
+
     /// The address where one side waits for the other.
     #[must_use]
     pub fn host(&self) -> &str {

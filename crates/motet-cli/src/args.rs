@@ -50,7 +50,7 @@ pub(crate) struct Global {
     )]
     pub(crate) interface: Vec<String>,
 
-    /// Peer to try by address, where multicast does not reach: HOST or HOST:PORT
+    /// Peer to try where multicast does not reach: HOST, HOST:PORT, or @FILE with one a line
     #[arg(
         long,
         global = true,
@@ -75,6 +75,13 @@ pub(crate) struct Global {
         hide_env = true
     )]
     pub(crate) advertise: Vec<std::net::IpAddr>,
+
+    /// Tag of this endpoint, by which others can choose it
+    ///
+    /// With `endpoint list`: list only those whose tag K is V, a regular expression. There is no
+    /// variable of the environment for it, so that none is left out of a list by accident.
+    #[arg(long, global = true, value_name = "K=V", value_parser = quantity::tag)]
+    pub(crate) tag: Vec<(String, String)>,
 
     /// Group that discovery uses, or off
     #[arg(

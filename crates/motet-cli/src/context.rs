@@ -35,7 +35,7 @@ impl Context {
 
     /// An endpoint that only looks on, and is not counted as a member.
     pub(crate) async fn observe(&self) -> Result<Endpoint, Failure> {
-        self.open(self.builder()?.role_observer()).await
+        self.open(self.builder()?.role_observer().sessions_max(SESSIONS_OF_OBSERVER)).await
     }
 
     /// Opens what [`Context::builder`] describes, watches over its name, logs its events.
@@ -81,6 +81,9 @@ impl Context {
         }
         for peer in &global.peer {
             builder = builder.peer(peer);
+        }
+        for (key, value) in &global.tag {
+            builder = builder.tag(key, value);
         }
         if let Some(listen) = &global.listen {
             builder = builder.listen(listen_addr(listen, global.scope)?);
@@ -215,6 +218,10 @@ fn tell(event: &Event, log: Log) {
         Event::Refused { topic, reader, limit } => {
             format!("warning: {topic}: reader {} takes messages of up to {limit} bytes", reader.id)
         }
+        Event::Offender { key, what } => {
+            format!("warning: endpoint {} breaks a limit: {what}; see: motet endpoint info", key.id)
+        }
+        Event::ContactFailed { contact, reason } => format!("warning: {contact}: {reason}"),
         Event::PeerUp { key, name } => format!("info: {name} ({}) is here", key.id),
         Event::PeerDown { name, reason, silent, .. } => {
             format!("info: {name} is gone: {reason:?}, silent for {:.1} s", silent.as_secs_f64())
@@ -232,6 +239,8 @@ fn tell(event: &Event, log: Log) {
     }
 }
 
+/// Who looks on wants to see everybody; it does not stay for long.
+const SESSIONS_OF_OBSERVER: usize = 1_024;
 /// How long an endpoint that was interrupted waits for acknowledgements.
 const FLUSH: Duration = Duration::from_millis(500);
 

@@ -123,9 +123,9 @@ impl From<OpenError> for Failure {
             OpenError::Realm(realm) => realm.into(),
             OpenError::PortInUse { .. } => Self::new(Exit::Failed, "M0101", error),
             OpenError::InterfacePattern { .. } => Self::new(Exit::Usage, "M0104", error),
-            OpenError::PeerSyntax { .. } | OpenError::PeerUnknown { .. } => {
-                Self::new(Exit::Usage, "M0105", error)
-            }
+            OpenError::PeerSyntax { .. } => Self::new(Exit::Usage, "M0105", error),
+            OpenError::PeersFile { .. } => Self::new(Exit::Usage, "M0108", error),
+            OpenError::Tag { .. } => Self::new(Exit::Usage, "M0109", error),
             OpenError::NotMulticast(_) => Self::new(
                 Exit::Usage,
                 "M0106",
@@ -232,6 +232,7 @@ impl From<AskError> for Failure {
         match error {
             AskError::NotFound { .. } => not_found(&error),
             AskError::Ambiguous { .. } => Self::new(Exit::Usage, "M0303", ambiguous(&error)),
+            AskError::NoWay { .. } => Self::new(Exit::Failed, "M0310", error),
             AskError::Gone { .. } => Self::new(Exit::NotFound, "M0302", error),
             AskError::Timeout { .. } => Self::timed_out(format!("{error}; try a longer --timeout")),
             AskError::Closed => closed(),

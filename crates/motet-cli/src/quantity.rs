@@ -32,6 +32,12 @@ pub(crate) fn header(text: &str) -> Result<(String, String), String> {
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
+/// A tag `K=V`.
+pub(crate) fn tag(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a tag is KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
 /// A duration for people: three digits and a unit.
 pub(crate) fn shown(seconds: f64) -> String {
     match seconds {

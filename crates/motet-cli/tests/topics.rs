@@ -198,3 +198,47 @@ fn messages_come_from_arguments_files_lines_and_stdin_and_go_in_any_form() {
     let (_, lines) = reader.end();
     assert_eq!(lines, ["a of a file 9 ", "a one 3 ", "a two 3 ", "a whole 5 ", "a  0 k7"]);
 }
+
+#[test]
+fn topic_info_names_the_carrier_of_each_reader_and_why() {
+    let world = World::new();
+    let _readers = ["one", "two", "three"]
+        .map(|name| world.start(MOTET, &host(&["sub", "t/*", "--name", name])));
+    let mut writers = Vec::new();
+    for (topic, lane) in [("t/by-lane", "always"), ("t/by-each", "never")] {
+        let talk = ["pub", topic, "-m", "x", "--rate", "50", "-w", "3", "--lane", lane];
+        writers.push(world.start(MOTET, &host(&[&talk[..], &["--timeout", "30s"]].concat())));
+    }
+    let info = |topic: &str| {
+        json(&world.run(MOTET, &host(&["topic", "info", topic, "-o", "json"])).stdout)
+    };
+    let carriers = |topic: &str| -> Vec<Value> {
+        let told = info(topic);
+        let readers = told["readers"].as_array().cloned().unwrap_or_default();
+        readers.into_iter().map(|reader| reader["carrier"].clone()).collect()
+    };
+    // Both publishers wait for their readers, and a lane for its proof: asked until it is so.
+    for (topic, carrier) in [("t/by-lane", "lane"), ("t/by-each", "unicast")] {
+        let mut told = Vec::new();
+        let settled = (0..ASKED_MAX).any(|_| {
+            told = carriers(topic);
+            told == [carrier; 3]
+        });
+        assert!(settled, "{topic}: {told:?}");
+    }
+    for reader in info("t/by-each")["readers"].as_array().unwrap() {
+        assert_eq!(
+            (&reader["carrier"], &reader["why"]),
+            (&"unicast".into(), &"policy never".into())
+        );
+        assert!(reader["by"].as_str().unwrap().starts_with("127.0.0.1:"), "{reader}");
+    }
+    for reader in info("t/by-lane")["readers"].as_array().unwrap() {
+        assert_eq!((&reader["by"], &reader["lane_readers"]), (&"lo".into(), &3.into()), "{reader}");
+    }
+    let text = world.run(MOTET, &host(&["topic", "info", "t/by-lane"])).expect(0).stdout;
+    assert!(text.contains("lane always") && text.contains("on lo for"), "{text}");
+}
+
+/// Each question takes a third of a second.
+const ASKED_MAX: usize = 100;

@@ -12,6 +12,7 @@
 //! |----------------------------------------|--------------------------------------------|
 //! | datagrams to and from one peer         | [`UnicastSocket`], [`RecvBatch`]           |
 //! | the group of one interface             | [`MulticastSocket`]                        |
+//! | data to many at once, and from there   | [`LaneSender`], [`LaneSocket`]             |
 //! | which interfaces there are             | [`interfaces`], [`InterfacePattern`]       |
 //! | that they have changed                 | [`InterfaceWatch`]                         |
 //! | time                                   | [`monotonic_now`], [`wall_ms`], [`Timer`]  |
@@ -29,6 +30,7 @@ mod clock;
 mod gso;
 mod host;
 mod interface;
+mod lane;
 mod lock;
 mod multicast;
 mod pattern;
@@ -42,10 +44,11 @@ pub use clock::{Timer, monotonic_now, wait_readable, wall_ms};
 pub use gso::SendError;
 pub use host::host_id_source;
 pub use interface::{Class, Interface, interfaces};
+pub use lane::{LaneSender, LaneSocket};
 pub use lock::FileLock;
 pub use multicast::MulticastSocket;
 pub use pattern::{InterfacePattern, PatternError};
 pub use recv::{Meta, RecvBatch};
-pub use secret::{SecretError, create_secret, read_secret};
+pub use secret::{SecretError, create_secret, read_secret, replace_secret};
 pub use unicast::{Bind, BindError, Buffers, Datagram, Ecn, UnicastSocket};
 pub use watch::InterfaceWatch;

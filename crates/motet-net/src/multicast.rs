@@ -146,7 +146,11 @@ impl AsRawFd for MulticastSocket {
     }
 }
 
-fn prepare_v4(socket: &Socket, iface: &Interface, group: Ipv4Addr) -> io::Result<Ipv4Addr> {
+pub(crate) fn prepare_v4(
+    socket: &Socket,
+    iface: &Interface,
+    group: Ipv4Addr,
+) -> io::Result<Ipv4Addr> {
     let source = iface.ipv4().ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
     // Otherwise Linux delivers the groups of every other socket on this port too (ip(7)).
     socket.set_multicast_all_v4(false)?;
@@ -157,7 +161,7 @@ fn prepare_v4(socket: &Socket, iface: &Interface, group: Ipv4Addr) -> io::Result
     Ok(source)
 }
 
-fn prepare_v6(socket: &Socket, iface: &Interface) -> io::Result<()> {
+pub(crate) fn prepare_v6(socket: &Socket, iface: &Interface) -> io::Result<()> {
     if !iface.has_ipv6() {
         return Err(io::Error::from(io::ErrorKind::AddrNotAvailable));
     }

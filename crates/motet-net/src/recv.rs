@@ -1,12 +1,13 @@
 //! Received datagrams and the buffers they land in.
 
 use std::collections::VecDeque;
-use std::io::IoSliceMut;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 use bytes::BytesMut;
-use quinn_udp::{BATCH_SIZE, RecvMeta};
+use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 
+use crate::sys;
 use crate::unicast::{Ecn, unmapped_socket};
 
 /// What the kernel says about the contents of one buffer.
@@ -67,8 +68,11 @@ pub struct RecvBatch {
     size: usize,
     metas: [Meta; BATCH_SIZE],
     filled: usize,
-    /// The rests of buffers whose beginning was taken, oldest first.
+    /// The rests of buffers whose beginning was taken, about the oldest first; those whole again.
     taken: VecDeque<BytesMut>,
+    free: Vec<BytesMut>,
+    /// How often the oldest was found in use.
+    refused: u32,
 }
 
 impl RecvBatch {
@@ -83,7 +87,7 @@ impl RecvBatch {
         let (most, size) = (count.clamp(1, Self::COUNT_MAX), bytes.max(1));
         let buffers = (0..most.min(COUNT_FIRST)).map(|_| BytesMut::zeroed(size)).collect();
         let (metas, taken) = ([Meta::default(); BATCH_SIZE], VecDeque::new());
-        Self { buffers, most, size, metas, filled: 0, taken }
+        Self { buffers, most, size, metas, filled: 0, taken, free: Vec::new(), refused: 0 }
     }
 
     /// The filled buffers of the last receive: each a run of datagrams from one sender.
@@ -116,21 +120,28 @@ impl RecvBatch {
         Some((meta, run))
     }
 
-    /// A buffer that nobody holds any more, or a new one.
+    /// A buffer that nobody holds any more, or a new one. Of those the last to become free: it is
+    /// the likeliest to be near the processor.
     fn fresh(&mut self) -> BytesMut {
-        // The oldest are free first: look at a few, so that one long-held run costs nothing.
-        for _ in 0..self.taken.len().min(4) {
-            let Some(mut buffer) = self.taken.pop_front() else { break };
-            if buffer.try_reclaim(self.size) {
-                buffer.resize(self.size, 0);
-                return buffer;
+        while let Some(oldest) = self.taken.front_mut() {
+            if !oldest.try_reclaim(self.size) {
+                self.refused += 1;
+                if self.refused >= PATIENCE {
+                    self.refused = 0;
+                    self.taken.rotate_left(1); // somebody keeps it
+                }
+                break;
             }
-            self.taken.push_back(buffer);
+            self.refused = 0;
+            self.free.extend(self.taken.pop_front());
         }
-        if self.taken.len() > TAKEN_MAX {
+        if self.taken.len() + self.free.len() > TAKEN_MAX && self.free.pop().is_none() {
             self.taken.pop_front();
         }
-        BytesMut::zeroed(self.size)
+        match self.free.pop() {
+            Some(buffer) => sys::refilled(buffer, self.size),
+            None => BytesMut::zeroed(self.size),
+        }
     }
 
     /// Lends the buffers to `fill`, which says how many of them it has filled.
@@ -160,10 +171,32 @@ impl Default for RecvBatch {
     }
 }
 
+/// One system call on `socket`, into at most [`RecvBatch::COUNT_MAX`] buffers and at most as many as
+/// there are `metas`: how many were filled.
+pub(crate) fn receive(
+    state: &UdpSocketState,
+    socket: &UdpSocket,
+    buffers: &mut [IoSliceMut<'_>],
+    metas: &mut [Meta],
+) -> io::Result<usize> {
+    let count = buffers.len().min(metas.len()).min(BATCH_SIZE);
+    if count == 0 {
+        return Ok(0);
+    }
+    let mut received = [RecvMeta::default(); BATCH_SIZE];
+    let filled = state.recv(socket.into(), &mut buffers[..count], &mut received[..count])?;
+    for (meta, received) in metas.iter_mut().zip(&received[..filled]) {
+        *meta = Meta::from(received);
+    }
+    Ok(filled)
+}
+
 /// Buffers at first.
 const COUNT_FIRST: usize = 4;
 /// Buffers that are remembered while somebody holds what was in them.
 const TAKEN_MAX: usize = 64;
+/// When the oldest was found in use so often, it goes to the end.
+const PATIENCE: u32 = 4;
 
 #[cfg(test)]
 mod tests {

@@ -60,6 +60,23 @@ pub fn create_secret(path: &Path, bytes: &[u8]) -> io::Result<bool> {
     Ok(made)
 }
 
+/// Puts `bytes` in place of `path`, mode 0600: whoever reads it, even after a crash of this process,
+/// sees the old content or the new. Of simultaneous calls the last one counts. It is not forced to
+/// the disk: after a crash of the machine the file may be empty, so its reader has to notice that.
+///
+/// # Errors
+/// When the directory cannot be written; then the old content stays.
+pub fn replace_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let (mut file, draft) = Draft::create(directory, name)?;
+    file.write_all(bytes)?;
+    std::fs::rename(&draft.path, path)
+}
+
 /// Reads a secret, refusing symbolic links and files that group or others may read or write.
 ///
 /// # Errors

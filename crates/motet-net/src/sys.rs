@@ -1,6 +1,8 @@
-//! The only `unsafe` of the project: three system calls that no safe wrapper offers.
+//! The only `unsafe` of the project: three system calls that no safe wrapper offers, and buffers
+//! that are filled again without being overwritten first.
 #![allow(unsafe_code)]
 
+use bytes::BytesMut;
 use std::io;
 use std::mem::{size_of, zeroed};
 use std::os::fd::{AsFd, AsRawFd};
@@ -70,3 +72,14 @@ fn interface_ioctl(socket: &impl AsFd, name: &str, code: libc::c_ulong) -> io::R
 const SO_MEMINFO: libc::c_int = 55;
 /// `include/uapi/linux/sock_diag.h`, `SK_MEMINFO_VARS`.
 const SK_MEMINFO_VARS: usize = 9;
+
+/// Makes an empty buffer `size` bytes long again, with whatever is in it. It began as
+/// `BytesMut::zeroed(size)` and is whole: `try_reclaim(size)` said so.
+pub(crate) fn refilled(mut buffer: BytesMut, size: usize) -> BytesMut {
+    assert!(buffer.capacity() >= size, "it is whole");
+    // SAFETY: the capacity holds `size` bytes (just asserted), and all of them are initialised: the
+    // memory was zeroed when it was made, `try_reclaim` neither allocates nor frees, and safe code
+    // cannot make initialised bytes uninitialised.
+    unsafe { buffer.set_len(size) };
+    buffer
+}

@@ -8,11 +8,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-use quinn_udp::{BATCH_SIZE, EcnCodepoint, RecvMeta, Transmit, UdpSocketState};
+use quinn_udp::{EcnCodepoint, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::gso::{SendError, send_batch};
-use crate::recv::{Meta, RecvBatch};
+use crate::recv::{Meta, RecvBatch, receive};
 use crate::sys;
 
 /// A non-blocking UDP socket with batches in both directions (GSO; GRO and `recvmmsg`), path-MTU
@@ -183,18 +183,8 @@ impl UnicastSocket {
         buffers: &mut [IoSliceMut<'_>],
         metas: &mut [Meta],
     ) -> io::Result<usize> {
-        let count = buffers.len().min(metas.len()).min(BATCH_SIZE);
-        if count == 0 {
-            return Ok(0);
-        }
-        let mut received = [RecvMeta::default(); BATCH_SIZE];
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let filled =
-            state.recv((&self.socket).into(), &mut buffers[..count], &mut received[..count])?;
-        for (meta, received) in metas.iter_mut().zip(&received[..filled]) {
-            *meta = Meta::from(received);
-        }
-        Ok(filled)
+        receive(&state, &self.socket, buffers, metas)
     }
 
     /// Datagrams lost since the socket was opened because its receive buffer was full; 0 where the
@@ -371,4 +361,4 @@ pub(crate) fn unmapped_socket(address: SocketAddr) -> SocketAddr {
 }
 
 /// Linux reports twice what was asked for (socket(7), SO_RCVBUF).
-const BOOKED: usize = if cfg!(target_os = "linux") { 2 } else { 1 };
+pub(crate) const BOOKED: usize = if cfg!(target_os = "linux") { 2 } else { 1 };

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
+use motet_wire::record::entropy::{MAX_TAG_KEY, MAX_TAG_VALUE, MAX_TAGS};
 
 /// An isolated deployment and its key.
 #[derive(Clone)]
@@ -58,6 +59,20 @@ pub enum Congestion {
     Model,
 }
 
+/// How membership is run.
+#[derive(Clone, Copy, Debug)]
+pub struct SwimSettings {
+    /// Waits grow with our own ill health (M-7). Default true; false is for measuring what it is
+    /// worth.
+    pub health: bool,
+}
+
+impl Default for SwimSettings {
+    fn default() -> Self {
+        Self { health: true }
+    }
+}
+
 /// What a node may spend. Start from a preset, change a field; [`Node::new`](crate::Node::new)
 /// checks the whole.
 #[derive(Clone, Debug)]
@@ -79,6 +94,9 @@ pub struct Config {
     pub liveness: Liveness,
     /// Peers to try by address, for ever (1 s → 60 s).
     pub seeds: Vec<SocketAddr>,
+    /// Where members were in an earlier run: tried at the start, best first. Default none; 64 are
+    /// tried. Each costs five small datagrams if nobody is there any more.
+    pub remembered: Vec<SocketAddr>,
     /// Addresses to advertise instead of those of the interfaces.
     pub advertise: Vec<core::net::IpAddr>,
     /// Discovery group, IPv4. `None`: no multicast.
@@ -95,7 +113,10 @@ pub struct Config {
     pub lanes_max: usize,
     /// Also greet 127.0.0.1 and ::1, ports 37321..=37336, at start. Default true.
     pub greet_loopback: bool,
-    /// Sessions held at once. Default 128; 16,384 at most. About 8 KB each.
+    /// Up to this many members, everybody has a session with everybody; beyond, sessions are opened
+    /// when they are needed and closed after 60 s without use. Default 128; 16,384 at most.
+    pub sessions_eager: usize,
+    /// Sessions held at once. Default 1,024; 16,384 at most. About 8 KB each.
     pub sessions_max: usize,
     /// Largest message in bytes, sent and received. Default 64 MiB, 1 GiB at most.
     pub max_message: u64,
@@ -114,6 +135,11 @@ pub struct Config {
     pub mtu_max: u16,
     /// Path-MTU discovery is on. Default true.
     pub mtu_discovery: bool,
+    /// What its owner says of this endpoint: at most 16 keys (1–32 bytes) and values (≤ 64 bytes),
+    /// 512 bytes in all.
+    pub tags: Vec<(String, String)>,
+    /// How membership is run.
+    pub membership: SwimSettings,
 }
 
 impl Config {
@@ -128,6 +154,7 @@ impl Config {
             port: 37_321,
             liveness: Liveness::NORMAL,
             seeds: Vec::new(),
+            remembered: Vec::new(),
             advertise: Vec::new(),
             group_v4: Some(GROUP_V4),
             group_v6: Some(GROUP_V6),
@@ -135,7 +162,8 @@ impl Config {
             lane_rate: 20_000,
             lanes_max: 256,
             greet_loopback: true,
-            sessions_max: 128,
+            sessions_eager: 128,
+            sessions_max: 1_024,
             max_message: 64 << 20,
             reassembly_bytes: 256 << 20,
             session_credit: (2 << 20, 1024),
@@ -144,6 +172,8 @@ impl Config {
             mtu_base: 1_200,
             mtu_max: 65_000,
             mtu_discovery: true,
+            tags: Vec::new(),
+            membership: SwimSettings::default(),
         }
     }
 
@@ -158,6 +188,13 @@ impl Config {
         rule(self.liveness.rate >= Duration::from_millis(50), "liveness.rate", "at least 50 ms")?;
         rule(self.liveness.multiplier >= 2, "liveness.multiplier", "at least 2")?;
         rule((1..=16_384).contains(&self.sessions_max), "sessions_max", "1 to 16,384")?;
+        rule((1..=16_384).contains(&self.sessions_eager), "sessions_eager", "1 to 16,384")?;
+        let tag = |(key, value): &(String, String)| {
+            (1..=MAX_TAG_KEY).contains(&key.len()) && value.len() <= MAX_TAG_VALUE
+        };
+        let bytes: usize = self.tags.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let tags = self.tags.len() <= MAX_TAGS && self.tags.iter().all(tag) && bytes <= 512;
+        rule(tags, "tags", "at most 16, keys of 1 to 32 and values of up to 64 bytes, 512 in all")?;
         rule((1..=1 << 30).contains(&self.max_message), "max_message", "1 byte to 1 GiB")?;
         rule(self.lane_port > 0, "lane_port", "at least 1")?;
         rule(self.lanes_max <= 4_096, "lanes_max", "at most 4,096")?;

@@ -55,6 +55,14 @@ counters! {
     sessions_opened,
     /// Sessions that died of silence.
     sessions_died,
+    /// Realm packets with membership or anti-entropy sent.
+    gossip_sent,
+    /// Records of membership or anti-entropy taken.
+    gossip_received,
+    /// Interest sets of members without a session not kept for want of room.
+    interests_dropped,
+    /// Sessions closed because they carried nothing.
+    sessions_idle,
     /// Beacons sent.
     beacons_sent,
     /// Beacons accepted.
@@ -65,6 +73,8 @@ counters! {
     dials,
     /// Dials that ended without an answer.
     dials_failed,
+    /// Contacts not tried for want of room: 256 are.
+    seeds_ignored,
     /// Packets declared lost by congestion control.
     packets_lost,
     /// Messages sent for the first time (once per reader).
@@ -107,6 +117,8 @@ counters! {
     queries_limited,
     /// Resets honoured.
     resets_received,
+    /// Members told of because they broke a limit: once a minute per member and limit.
+    offences_told,
     /// Lanes begun.
     lanes_begun,
     /// Lanes ended.

@@ -1,10 +1,12 @@
 //! What a node tells its application.
 
+use crate::explain::Offence;
 use crate::ids::{EndpointKey, PubId, QueryId, QueryKey, SubId};
+use crate::received::Received;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use bytes::Bytes;
 use core::time::Duration;
+use motet_wire::record::swim::SwimState;
 
 /// Something happened. Data is not in events: `Readable` says that [`Node::read`](crate::Node::read)
 /// has something.
@@ -114,6 +116,15 @@ pub enum Event {
     },
     /// All live readers of a publication have acknowledged everything published so far.
     Flushed(PubId),
+    /// A member of the realm, with or without a session, stands elsewhere now. A hint.
+    Member {
+        /// Who.
+        key: EndpointKey,
+        /// Its name; empty if it is not known yet.
+        name: Arc<str>,
+        /// Where it stands.
+        state: SwimState,
+    },
     /// Discovery has been quiet for 300 ms (or 1 s has passed since the start).
     Settled,
     /// A peer asks something; reply with [`Node::answer`](crate::Node::answer).
@@ -124,6 +135,16 @@ pub enum Event {
         what: u8,
         /// Where to go on.
         cursor: u64,
+        /// About what; empty for most questions.
+        argument: Vec<u8>,
+    },
+    /// A member of the realm breaks a limit. Told once a minute per member and limit; what it does
+    /// is counted ([`Node::offenders`](crate::Node::offenders)) and harms nobody else.
+    Offender {
+        /// Who.
+        key: EndpointKey,
+        /// Which limit.
+        what: Offence,
     },
     /// The answer to a question of ours, or its end.
     Answer {
@@ -160,6 +181,8 @@ pub enum DownReason {
     Protocol,
     /// We closed.
     Closed,
+    /// The session carried nothing; the member lives on without one.
+    Idle,
 }
 
 /// What happened to a writer that a subscription reads.
@@ -223,33 +246,4 @@ pub enum MissedReason {
     Filtered,
     /// The reader fell behind its abort threshold.
     Lagging,
-}
-
-/// A message as its reader gets it.
-#[derive(Clone, Debug)]
-pub struct Received {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// Who published it.
-    pub writer: EndpointKey,
-    /// The publisher's name.
-    pub writer_name: Arc<str>,
-    /// Its number in the stream of (writer, topic).
-    pub seq: u64,
-    /// How long ago it was published, judged against the smallest delay seen from this writer plus
-    /// the wall-clock estimate of that smallest delay; never negative.
-    pub age: Duration,
-    /// When it was published, in µs since 1970 by the writer's clock.
-    pub published_us: u64,
-    /// The whole message: flags, key, headers, payload (see `motet_wire::envelope`).
-    pub body: Bytes,
-    /// Where the payload starts in `body`.
-    pub payload_at: usize,
-}
-
-impl Received {
-    /// The payload.
-    pub fn payload(&self) -> &[u8] {
-        self.body.get(self.payload_at..).unwrap_or(&[])
-    }
 }

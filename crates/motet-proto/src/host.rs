@@ -152,6 +152,8 @@ pub enum HostEvent {
     },
     /// The kernel says that this address cannot be reached.
     Unreachable(SocketAddr),
+    /// ICMP says that no program has this port.
+    Refused(SocketAddr),
     /// The machine slept; timers fired late.
     Resumed,
     /// The answer to [`HostAction::JoinLane`].

@@ -15,12 +15,14 @@ pub mod counters;
 pub mod crypto;
 pub mod discovery;
 pub mod events;
+pub mod explain;
 pub mod fragmentation;
 pub mod host;
 pub mod ids;
 pub mod node;
 pub mod planted;
 pub mod ranges;
+pub mod received;
 pub mod rng;
 pub mod time;
 pub mod topics;
@@ -30,10 +32,11 @@ pub use config::{
     Config, ConfigError, Congestion, LanePolicy, Liveness, PubQos, Realm, SlowPolicy, SubQos,
 };
 pub use counters::Counters;
-pub use events::{Delivery, Event, Received};
+pub use events::{Delivery, Event};
 pub use host::{Deadline, HostAction, HostEvent, InterfaceInfo, RecvMeta, Transmit, TxBatch, Via};
 pub use ids::{EndpointId, EndpointKey, PubId, QueryId, QueryKey, SubId};
 pub use node::Node;
+pub use received::Received;
 pub use time::Time;
 
 /// The bytes on the network, for those who print or check them.

@@ -30,6 +30,11 @@ pub const NAMES: &[&str] = &[
     "lane_repairs_alone_only",
     "lane_waits_for_laggards",
     "lane_replay_unchecked",
+    "suspicion_not_refuted",
+    "dead_list_unbounded",
+    "old_incarnation_revives",
+    "health_not_scaled",
+    "anti_entropy_pulls_nothing",
 ];
 
 #[cfg(feature = "planted")]

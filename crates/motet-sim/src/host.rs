@@ -105,6 +105,8 @@ pub struct Slot {
     pub wake: Time,
     /// Timeouts in a row at one moment.
     pub spins: u32,
+    /// That moment.
+    pub fired: Time,
     buffered: usize,
     overflowed: u64,
 }
@@ -130,6 +132,7 @@ impl Slot {
             lanes_denied: false,
             wake: Time::NEVER,
             spins: 0,
+            fired: Time::ZERO,
             buffered: 0,
             overflowed: 0,
         }

@@ -12,12 +12,14 @@
 //! | [`net`] | applications on top; what scenario tests are written with |
 //! | [`scenarios`] | one story per pitfall |
 //! | [`swarm`] | worlds drawn from seeds: hurt, heal, demand |
+//! | [`flock`] | membership alone, for very many endpoints |
 //! | [`bulk`] | very many messages through a bad link |
 #![forbid(unsafe_code)]
 
 pub mod bulk;
 pub mod fanout;
 pub mod flight;
+pub mod flock;
 pub mod host;
 pub mod links;
 pub mod net;

@@ -1,9 +1,12 @@
 //! `motet-sim`: seeds, planted bugs and bulk, from the command line.
 #![forbid(unsafe_code)]
 
+mod large;
+
 use clap::{Parser, Subcommand};
 use motet_sim::bulk::{self, Bulk};
 use motet_sim::fanout;
+use motet_sim::flock::FlockSpec;
 use motet_sim::swarm::{self, Outcome};
 use std::ops::Range;
 use std::process::ExitCode;
@@ -86,6 +89,81 @@ enum Command {
         #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 8, 32, 128])]
         readers: Vec<usize>,
     },
+    /// Lets very many endpoints watch each other, and counts the living who are declared dead
+    Members {
+        /// Endpoints
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
+        /// Virtual hours
+        #[arg(long, default_value_t = 24.0)]
+        hours: f64,
+        /// Datagrams lost, in percent
+        #[arg(long, default_value_t = 5.0)]
+        loss: f64,
+        /// Endpoints that are starved of CPU, in percent
+        #[arg(long, default_value_t = 0.0)]
+        starved: f64,
+        /// Datagrams that a starved endpoint takes before it stands still for up to 5 s
+        #[arg(long, default_value_t = 10)]
+        slice: usize,
+        /// Waits do not grow with an endpoint's own ill health
+        #[arg(long)]
+        no_health: bool,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Cuts the network in two for a while and measures when both sides know all again
+    Split {
+        /// Endpoints
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
+        /// How long, in seconds
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// Datagrams lost, in percent
+        #[arg(long, default_value_t = 0.0)]
+        loss: f64,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Starts whole endpoints all at once, then one more that reads what one of them publishes
+    Coldstart {
+        /// Endpoints
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
+        /// Datagrams lost, in percent
+        #[arg(long, default_value_t = 0.0)]
+        loss: f64,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// What it costs that very many endpoints know of each other
+    Discovery {
+        /// Endpoints
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Kills endpoints one after the other and measures when all others know
+    Crash {
+        /// Endpoints
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
+        /// Crashes
+        #[arg(long, default_value_t = 20)]
+        crashes: usize,
+        /// Datagrams lost, in percent
+        #[arg(long, default_value_t = 0.0)]
+        loss: f64,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 fn range(text: &str) -> Result<Range<u64>, String> {
@@ -125,7 +203,28 @@ fn main() -> ExitCode {
                 lane,
             })
         }
+        Some(Command::Members { nodes, hours, loss, starved, slice, no_health, seed }) => {
+            let [loss, starved] = [loss, starved].map(|percent| percent / 100.0);
+            let spec = FlockSpec { nodes, loss, starved, slice, health: !no_health, seed };
+            large::members(spec, hours)
+        }
+        Some(Command::Crash { nodes, crashes, loss, seed }) => {
+            let loss = loss / 100.0;
+            large::crash(
+                FlockSpec { nodes, loss, starved: 0.0, slice: 0, health: true, seed },
+                crashes,
+            )
+        }
         Some(Command::Lanes { readers }) => lanes(&readers),
+        Some(Command::Split { nodes, seconds, loss, seed }) => {
+            let loss = loss / 100.0;
+            let spec = FlockSpec { nodes, loss, starved: 0.0, slice: 0, health: true, seed };
+            large::split(spec, seconds)
+        }
+        Some(Command::Coldstart { nodes, loss, seed }) => {
+            large::coldstart(nodes, loss / 100.0, seed)
+        }
+        Some(Command::Discovery { nodes, seed }) => large::discovery(nodes, seed),
         None => seeds(&args),
     }
 }

@@ -61,10 +61,38 @@ impl Liar {
         self.0.on.store(lies, Ordering::Relaxed);
     }
 
-    /// From now on each packet says what `script` makes of it.
+    /// From now on each session packet says what `script` makes of it; those that it leaves alone
+    /// go as they are.
     pub fn script(&self, script: impl FnMut(&mut [u8]) + Send + 'static) {
-        if let Ok(mut place) = self.0.script.lock() {
-            *place = Some(Box::new(script));
+        *self.0.script.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(script));
+    }
+
+    /// From now on its session packets say what `words` returns for their room, and padding.
+    /// Packets for which it returns nothing, or too much, go as they are.
+    pub fn say(&self, mut words: impl FnMut(usize) -> Vec<u8> + Send + 'static) {
+        let lies = Arc::downgrade(&self.0);
+        self.script(move |buf| {
+            let said = words(buf.len());
+            if let Some((front, rest)) = buf.split_at_mut_checked(said.len())
+                && !said.is_empty()
+            {
+                front.copy_from_slice(&said);
+                rest.fill(0); // PADDING
+                if let Some(lies) = lies.upgrade() {
+                    lies.told.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+
+    /// It speaks for itself again.
+    pub fn hush(&self) {
+        *self.0.script.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn speak(&self, buf: &mut [u8]) {
+        if let Some(script) = &mut *self.0.script.lock().unwrap_or_else(PoisonError::into_inner) {
+            script(buf);
         }
     }
 
@@ -75,11 +103,6 @@ impl Liar {
 
     /// Every fourth packet says anything; in the others up to four bytes are wrong.
     fn spoil(&self, buf: &mut [u8]) {
-        if let Ok(mut script) = self.0.script.lock()
-            && let Some(script) = &mut *script
-        {
-            script(buf);
-        }
         if buf.is_empty() || !self.0.on.load(Ordering::Relaxed) {
             return;
         }
@@ -208,6 +231,9 @@ impl Aead for NullAead {
             books.reused.fetch_add(u64::from(number < before), Ordering::Relaxed);
         }
         self.liar.spoil(buf);
+        if !self.realm {
+            self.liar.speak(buf);
+        }
         self.tag(number, aad, buf)
     }
 

@@ -192,7 +192,7 @@ impl Oracle {
         let found = match delivery {
             Delivery::Message(m) => {
                 self.delivered += 1;
-                self.message(reading, (m.writer, m.topic.clone()), m.seq, m.payload())
+                self.message(reading, (m.writer(), m.topic().clone()), m.seq, m.payload())
             }
             Delivery::Missed { writer, topic, n, reason } => {
                 self.missed += n;
@@ -361,7 +361,7 @@ pub fn matches(filter: &str, topic: &str) -> bool {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use motet_proto::Received;
+    use motet_proto::received::{Origin, Received, Run};
     use std::time::Duration;
 
     const AT: Time = Time::ZERO;
@@ -371,16 +371,10 @@ mod tests {
     }
 
     fn message(seq: u64, payload: &'static [u8]) -> Delivery {
-        Delivery::Message(Received {
-            topic: "t".into(),
-            writer: key(1),
-            writer_name: "w".into(),
-            seq,
-            age: Duration::ZERO,
-            published_us: 0,
-            body: Bytes::from_static(payload),
-            payload_at: 0,
-        })
+        let origin = Origin { topic: "t".into(), writer: key(1), writer_name: "w".into() };
+        let (age, bytes) = (Duration::ZERO, Bytes::from_static(payload));
+        let run = Run { origin: origin.into(), age, published_us: 0, bytes };
+        Delivery::Message(Received::alone(run.into(), seq, 0))
     }
 
     fn missed(n: u64) -> Delivery {

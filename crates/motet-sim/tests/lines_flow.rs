@@ -34,7 +34,7 @@ fn missed(net: &Net, sub: Sub) -> u64 {
 
 fn topics(net: &Net, sub: Sub) -> Vec<String> {
     let topic = |delivery: &Delivery| match delivery {
-        Delivery::Message(message) => message.topic.to_string(),
+        Delivery::Message(message) => message.topic().to_string(),
         missed => panic!("{missed:?}"),
     };
     let mut topics: Vec<_> = net.deliveries(sub).iter().map(topic).collect();
@@ -241,7 +241,7 @@ fn gl_4_three_readers_get_each_message_once_in_order_from_its_named_publisher() 
     for sub in subs {
         assert_eq!(net.received(sub), (0..300).map(|n| n.to_string()).collect::<Vec<_>>());
         for delivery in net.deliveries(sub) {
-            assert!(matches!(delivery, Delivery::Message(it) if &*it.writer_name == "alice"));
+            assert!(matches!(delivery, Delivery::Message(it) if &**it.writer_name() == "alice"));
         }
     }
 }

@@ -18,6 +18,7 @@
 //! | 0E | SHM_OFFER | u64 source tag, vi stream set, layout version |
 //! | 0F | QUERY | vi id, u8 what, vi cursor |
 //! | 10 | ANSWER | vi id, u8 more (0, 1), vi cursor, body ≤ 32,768 B to the end |
+//! | 11 | ASK | vi id, u8 what, vi cursor, vi len ≤ 4,096, argument; what follows is skipped |
 //!
 //! - **W-42** A message of the control stream is exactly one record, and its fields fill it.
 //! - **W-43** A receiver ignores records of unknown type.
@@ -25,7 +26,8 @@
 //! - **W-45** Class, order, priority and `more` hold no other value than the listed ones; reasons of
 //!   REJECT may grow, and a receiver takes an unknown one as a refusal.
 //! - **W-46** MEMBERS holds at most 64 members; the body of ANSWER has at most 32,768 bytes.
-//! - **W-47** LANE_OFFER names at most 128 streams.
+//! - **W-47** The argument of ASK has at most 4,096 bytes; a receiver skips what follows it.
+//! - **W-48** LANE_OFFER names at most 128 streams.
 
 mod lane;
 mod open;
@@ -44,6 +46,8 @@ use crate::{EndpointKey, Malformed};
 pub const MAX_MEMBERS: usize = 64;
 /// Bytes that the body of an ANSWER can have.
 pub const MAX_ANSWER: usize = 32 * 1_024;
+/// Bytes that the argument of an ASK can have.
+pub const MAX_ARGUMENT: usize = 4_096;
 
 /// Numbers of control records.
 pub mod ty {
@@ -79,6 +83,8 @@ pub mod ty {
     pub const QUERY: u8 = 0x0f;
     /// [`Control::Answer`](super::Control::Answer)
     pub const ANSWER: u8 = 0x10;
+    /// [`Control::Ask`](super::Control::Ask)
+    pub const ASK: u8 = 0x11;
 }
 
 /// Why a stream, or a pull of history, was refused.
@@ -222,6 +228,17 @@ pub enum Control<'a> {
         /// Where to go on; 0 = from the start.
         cursor: u64,
     },
+    /// A question that needs an argument; answered like a QUERY, in the same numbers.
+    Ask {
+        /// Names the question in answers.
+        id: u64,
+        /// What is asked.
+        what: u8,
+        /// Where to go on; 0 = from the start.
+        cursor: u64,
+        /// At most [`MAX_ARGUMENT`] bytes, opaque here.
+        argument: &'a [u8],
+    },
     /// A page of the answer.
     Answer {
         /// The question's.
@@ -261,6 +278,7 @@ impl<'a> Control<'a> {
             Self::ShmOffer { .. } => ty::SHM_OFFER,
             Self::Query { .. } => ty::QUERY,
             Self::Answer { .. } => ty::ANSWER,
+            Self::Ask { .. } => ty::ASK,
             Self::Unknown(ty) => *ty,
         }
     }
@@ -310,6 +328,12 @@ impl<'a> Control<'a> {
                 put_vi(out, *id);
                 out.push(*what);
                 put_vi(out, *cursor);
+            }
+            Self::Ask { id, what, cursor, argument } => {
+                put_vi(out, *id);
+                out.push(*what);
+                put_vi(out, *cursor);
+                put_vi_bytes(out, argument);
             }
             Self::Answer { id, more, cursor, body } => {
                 put_vi(out, *id);
@@ -369,6 +393,12 @@ impl<'a> Control<'a> {
             ty::HISTORY_PULL => Self::HistoryPull { id: r.get_vi()?, rest: r.rest() },
             ty::SHM_OFFER => Self::ShmOffer { source_tag: r.get_u64()?, rest: r.rest() },
             ty::QUERY => Self::Query { id: r.get_vi()?, what: r.get_u8()?, cursor: r.get_vi()? },
+            ty::ASK => {
+                let (id, what, cursor) = (r.get_vi()?, r.get_u8()?, r.get_vi()?);
+                let argument = r.get_vi_bytes(MAX_ARGUMENT)?;
+                r.rest(); // W-47
+                Self::Ask { id, what, cursor, argument }
+            }
             ty::ANSWER => {
                 let (id, more, cursor) = (r.get_vi()?, r.get_u8()?, r.get_vi()?);
                 if more > 1 {

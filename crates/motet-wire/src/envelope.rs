@@ -44,6 +44,12 @@ impl<'a> Envelope<'a> {
         let headers = if flags & HEADERS != 0 { Headers::decode(&mut r)? } else { Headers::NONE };
         Ok(Self { key, headers, payload: r.rest() })
     }
+
+    /// Has neither key nor headers: its payload is all but the first byte.
+    #[inline]
+    pub fn is_plain(message: &[u8]) -> bool {
+        message.first() == Some(&0)
+    }
 }
 
 /// The headers of a message, in order. Checked when decoded.

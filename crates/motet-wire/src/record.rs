@@ -10,10 +10,11 @@
 //! | 03 | INTEREST | [`Interest`], for the sender itself |
 //! | 04 | SWIM | one packet of the membership protocol |
 //! | 05 | AE_VECTOR | 64 × u64 bucket hashes |
-//! | 06 | AE_BUCKET | u8 bucket, u8 n ≤ 64, n × (8 B of id, vi incarnation, vi addr_version, vi interest version) |
+//! | 06 | AE_BUCKET | u8 bucket, u8 n ≤ 48, n × (8 B of id, vi incarnation, vi addr_version, vi interest version) |
 //! | 07 | AE_PULL | u8 n ≤ 64, n × (8 B of id, vi addr_version, vi interest version) |
 //! | 08 | AE_INTEREST | 16 B id, u64 incarnation, then as INTEREST |
 //! | 09 | HOLDINGS | as INTEREST, for topics this endpoint caches |
+//! | 0A | PROFILE | [`entropy::Profile`] of a member, relayed |
 //!
 //! - **W-35** A receiver skips records of unknown type.
 //! - **W-36** The fields of a record fill it; a receiver refuses a record with bytes left over.
@@ -21,8 +22,10 @@
 //! - **W-38** An endpoint's name has at most 63 bytes of UTF-8; it may be empty.
 //! - **W-39** A record names at most 8 addresses.
 
+pub mod entropy;
 mod interest;
 mod member;
+pub mod swim;
 
 use alloc::vec::Vec;
 
@@ -54,6 +57,8 @@ pub mod ty {
     pub const AE_INTEREST: u8 = 0x08;
     /// [`Record::Holdings`](super::Record::Holdings)
     pub const HOLDINGS: u8 = 0x09;
+    /// [`Record::Profile`](super::Record::Profile)
+    pub const PROFILE: u8 = 0x0a;
 }
 
 /// One record. Those that hold bytes are taken apart by the layer that uses them.
@@ -79,6 +84,8 @@ pub enum Record<'a> {
     AeInterest(&'a [u8]),
     /// "I keep these."
     Holdings(&'a [u8]),
+    /// All that is told of a member beside its interest.
+    Profile(entropy::Profile),
     /// A type that is not known here; encoded as an empty record.
     Unknown(u8),
 }
@@ -103,6 +110,9 @@ impl Record<'_> {
             Self::AePull(bytes) => (ty::AE_PULL, *bytes),
             Self::AeInterest(bytes) => (ty::AE_INTEREST, *bytes),
             Self::Holdings(bytes) => (ty::HOLDINGS, *bytes),
+            Self::Profile(profile) => {
+                return put_record(out, ty::PROFILE, |out| profile.encode(out));
+            }
             Self::Unknown(ty) => (*ty, &[][..]),
         };
         out.push(ty);
@@ -151,6 +161,7 @@ fn record<'a>(r: &mut Reader<'a>) -> Result<Record<'a>, Malformed> {
         ty::AE_PULL => Record::AePull(fields.rest()),
         ty::AE_INTEREST => Record::AeInterest(fields.rest()),
         ty::HOLDINGS => Record::Holdings(fields.rest()),
+        ty::PROFILE => Record::Profile(entropy::Profile::decode(&mut fields)?),
         ty::PADDING => return Ok(Record::Padding),
         _ => return Ok(Record::Unknown(ty)),
     };

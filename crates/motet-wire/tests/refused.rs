@@ -240,6 +240,25 @@ fn unknown_things_that_may_be_skipped_are_skipped() {
     assert_eq!(params, Params { credit_bytes: 3, ..Params::default() });
 }
 
+#[test] // W-47
+fn a_question_may_be_followed_by_what_later_versions_add_and_has_a_bounded_argument() {
+    let ask = |argument: &[u8], more: &[u8]| {
+        let mut bytes = Vec::new();
+        put_record(&mut bytes, 0x11, |out| {
+            out.extend_from_slice(&[7, 4, 0]);
+            codec::put_vi_bytes(out, argument);
+            out.extend_from_slice(more);
+        });
+        bytes
+    };
+    let said = Control::Ask { id: 7, what: 4, cursor: 0, argument: b"why" };
+    assert_eq!(Control::decode(&ask(b"why", b"")), Ok(said.clone()));
+    assert_eq!(Control::decode(&ask(b"why", b"later")), Ok(said));
+    assert!(Control::decode(&ask(&[0; 4_096], b"")).is_ok());
+    assert_eq!(Control::decode(&ask(&[0; 4_097], b"")), Err(Malformed::Length));
+    assert_eq!(Control::decode(&[0x11, 4, 7, 4, 0, 9]), Err(Malformed::Short));
+}
+
 #[test] // W-2
 fn numbers_longer_than_they_need_be_are_accepted() {
     let body = &b"x"[..];
@@ -262,7 +281,7 @@ fn only_frames_that_answer_or_end_ask_for_no_ack() {
     assert!(!asks(&[8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
 }
 
-#[test] // W-47
+#[test] // W-48
 fn a_lane_offer_names_at_most_128_streams() {
     let offer = |n: usize| {
         let key = Secret([1; 32]);

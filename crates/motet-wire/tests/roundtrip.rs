@@ -385,6 +385,7 @@ proptest! {
             Control::HistoryPull { id: a, rest },
             Control::ShmOffer { source_tag: tag, rest },
             Control::Query { id: a, what: byte, cursor: b },
+            Control::Ask { id: a, what: byte, cursor: b, argument: rest },
             Control::Answer { id: a, more: flag, cursor: b, body: rest },
             Control::Unknown(byte | 0x80),
         ] {

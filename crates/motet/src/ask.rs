@@ -11,15 +11,16 @@ use minicbor::Encode;
 use motet_proto::discovery::NeighbourKind;
 use motet_proto::transport::liveness::State;
 use motet_proto::wire::record::roles;
-use motet_proto::{EndpointId, EndpointKey, PubQos, SlowPolicy, Time, node};
+use motet_proto::{EndpointId, EndpointKey, LanePolicy, PubQos, SlowPolicy, Time, node};
 use tokio::sync::oneshot;
 
 use crate::driver::{Answered, Core, Inner};
 use crate::error::AskError;
 use crate::report::{
-    CounterReport, EndpointReport, NeighbourReport, PeerReport, ReaderReport, Snapshot,
-    SubscriptionReport, TopicReport, TopicsReport, WriterReport,
+    CounterReport, EndpointReport, NeighbourReport, OffenderReport, PeerReport, ReaderReport,
+    RoundTripReport, Snapshot, SubscriptionReport, TopicReport, TopicsReport, WriterReport,
 };
+use crate::round_trip;
 
 /// What another endpoint can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub enum What {
     Topics,
     /// What it has counted.
     Counters,
+    /// How long its way to this other endpoint and back is: it pings it a few times.
+    RoundTrip(EndpointId),
 }
 
 /// What another endpoint answered.
@@ -43,6 +46,8 @@ pub enum Answer {
     Topics(TopicsReport),
     /// What it has counted.
     Counters(Vec<CounterReport>),
+    /// Round trips to another endpoint.
+    RoundTrip(RoundTripReport),
 }
 
 impl What {
@@ -51,6 +56,15 @@ impl What {
             Self::Endpoint => ENDPOINT,
             Self::Topics => TOPICS,
             Self::Counters => COUNTERS,
+            Self::RoundTrip(_) => ROUND_TRIP,
+        }
+    }
+
+    /// What the question is about, where it has such a thing.
+    fn argument(&self) -> &[u8] {
+        match self {
+            Self::RoundTrip(to) => &to.0,
+            Self::Endpoint | Self::Topics | Self::Counters => &[],
         }
     }
 }
@@ -66,7 +80,7 @@ pub(crate) async fn ask(
     let pages = async {
         let (mut pages, mut cursor) = (Vec::new(), 0);
         loop {
-            let (body, next) = page(core, to, id, what, cursor).await?;
+            let (body, next) = page(core, to, id, (what.code(), cursor, what.argument())).await?;
             pages.push(body);
             match next {
                 Some(next) if next > cursor && pages.len() < PAGES_MAX => cursor = next,
@@ -78,6 +92,10 @@ pub(crate) async fn ask(
     let pages: Vec<Vec<u8>> = tokio::time::timeout(limit, pages).await.unwrap_or(Err(timeout))?;
     let malformed = |_| AskError::Malformed { to: to.to_owned() };
     match what {
+        What::RoundTrip(_) => {
+            let page = pages.first().map_or(&[][..], Vec::as_slice);
+            minicbor::decode(page).map(Answer::RoundTrip).map_err(malformed)
+        }
         What::Endpoint => {
             let page = pages.first().map_or(&[][..], Vec::as_slice);
             minicbor::decode(page).map(Answer::Endpoint).map_err(malformed)
@@ -101,21 +119,29 @@ pub(crate) async fn ask(
     }
 }
 
-async fn page(
+pub(crate) async fn page(
     core: &Core,
     to: &str,
     id: EndpointId,
-    what: What,
-    cursor: u64,
+    (what, cursor, argument): (u8, u64, &[u8]),
 ) -> Result<(Vec<u8>, Option<u64>), AskError> {
+    if id == core.key.id
+        && what == ROUND_TRIP
+        && let Ok(to) = argument.try_into()
+    {
+        return Ok((encode(&round_trip::measure(core, EndpointId(to)).await), None));
+    }
     if id == core.key.id {
-        return Ok(core.with(|inner, _| answer(core, inner, what.code(), cursor)));
+        return Ok(core.with(|inner, _| answer(core, inner, (what, cursor, argument))));
     }
     let (sender, answer) = oneshot::channel::<Answered>();
     let asked = core.act(|inner, now| {
         // Askers that went away leave their question behind until it is answered or swept here.
         inner.questions.retain(|_, asker| !asker.is_closed());
-        let question = inner.node.query(now, id, what.code(), cursor)?;
+        let question = match argument {
+            [] => inner.node.query(now, id, what, cursor)?,
+            _ => inner.node.ask(now, id, (what, cursor), argument)?,
+        };
         inner.questions.insert(question, sender);
         Ok::<_, node::QueryError>(())
     });
@@ -131,9 +157,14 @@ async fn page(
 }
 
 /// One page for somebody who asks. What is unknown gets an empty page.
-pub(crate) fn answer(core: &Core, inner: &Inner, what: u8, cursor: u64) -> (Vec<u8>, Option<u64>) {
+pub(crate) fn answer(
+    core: &Core,
+    inner: &Inner,
+    (what, cursor, argument): (u8, u64, &[u8]),
+) -> (Vec<u8>, Option<u64>) {
     let start = usize::try_from(cursor).unwrap_or(usize::MAX);
     match what {
+        EXPLAIN => (crate::explain::answer(core, inner, argument), None),
         ENDPOINT => (encode(&endpoint(core, inner)), None),
         COUNTERS => {
             let all = counters(core, inner);
@@ -143,7 +174,7 @@ pub(crate) fn answer(core: &Core, inner: &Inner, what: u8, cursor: u64) -> (Vec<
             (body, next)
         }
         TOPICS => {
-            let (topics, subscriptions) = (topics(inner), subscriptions(inner));
+            let (topics, subscriptions) = (topics(core, inner), subscriptions(inner));
             let split = topics.len();
             let all = topics.iter().map(encode).chain(subscriptions.iter().map(encode));
             let (mut page, next) = cut(all, start);
@@ -163,8 +194,8 @@ pub(crate) fn answer(core: &Core, inner: &Inner, what: u8, cursor: u64) -> (Vec<
 pub(crate) fn snapshot(core: &Core) -> Snapshot {
     let mut snapshot = core.with(|inner, now| Snapshot {
         endpoint: endpoint(core, inner),
-        peers: inner.node.peers().iter().map(|peer| describe(peer, now)).collect(),
-        topics: topics(inner),
+        peers: peers(core, inner, now),
+        topics: topics(core, inner),
         subscriptions: subscriptions(inner),
         counters: counters(core, inner),
         neighbours: neighbours(inner, now),
@@ -194,10 +225,33 @@ fn endpoint(core: &Core, inner: &Inner) -> EndpointReport {
         publications: inner.publications.len() as u64,
         subscriptions: inner.subscriptions.len() as u64,
         pid: std::process::id(),
+        offenders: offenders(inner, core.clock.now()),
+        tags: core.about.tags.clone(),
+        addresses: inner.node.advertised().iter().map(ToString::to_string).collect(),
     }
 }
 
-fn describe(peer: &node::PeerView, now: Time) -> PeerReport {
+/// Members that broke limits, the latest first.
+fn offenders(inner: &Inner, now: Time) -> Vec<OffenderReport> {
+    let names = |id| inner.node.peer_name(id).map(|name| name.to_string()).unwrap_or_default();
+    let each = inner.node.offenders(now).into_iter().take(OFFENDERS_MAX);
+    let report = |offender: motet_proto::explain::Offender| OffenderReport {
+        id: offender.key.id.to_string(),
+        name: names(offender.key.id),
+        offences: crate::explain::offences(&offender.offences),
+        seconds: offender.ago.as_secs_f64(),
+    };
+    each.map(report).collect()
+}
+
+/// The others, as this endpoint sees them.
+pub(crate) fn peers(core: &Core, inner: &Inner, now: Time) -> Vec<PeerReport> {
+    inner.node.peers().iter().map(|peer| describe(core, peer, now)).collect()
+}
+
+fn describe(core: &Core, peer: &node::PeerView, now: Time) -> PeerReport {
+    // Pinged after one rate of silence, it has one more to answer in.
+    let quiet = now.since(peer.heard) > core.about.liveness.rate * 2;
     PeerReport {
         id: peer.key.id.to_string(),
         incarnation: peer.key.incarnation,
@@ -205,6 +259,7 @@ fn describe(peer: &node::PeerView, now: Time) -> PeerReport {
         address: peer.addr.to_string(),
         addresses: peer.addresses.iter().map(ToString::to_string).collect(),
         state: match peer.state {
+            State::Alive if quiet => "quiet",
             State::Alive => "alive",
             State::Suspect => "suspect",
             State::Dead(_) => "dead",
@@ -219,18 +274,13 @@ fn describe(peer: &node::PeerView, now: Time) -> PeerReport {
     }
 }
 
-fn topics(inner: &Inner) -> Vec<TopicReport> {
+fn topics(core: &Core, inner: &Inner) -> Vec<TopicReport> {
     let publications = inner.node.publications();
+    let peers = inner.node.peers();
     let each = publications.iter().map(|publication| {
-        let PubQos { reliable, priority, history, slow, log_bytes, .. } = publication.qos;
-        let readers = publication.readers.iter().take(LISTED_MAX).map(|reader| ReaderReport {
-            id: reader.key.id.to_string(),
-            name: reader.name.to_string(),
-            state: reader.state.clone(),
-            acked: reader.acked,
-            unacked: reader.unacked,
-            local: reader.local,
-        });
+        let PubQos { reliable, priority, history, slow, log_bytes, lane, .. } = publication.qos;
+        let listed = publication.readers.iter().take(LISTED_MAX);
+        let readers = listed.map(|reader| describe_reader(core, reader, &peers));
         TopicReport {
             topic: publication.topic.to_string(),
             type_tag: publication.qos.type_tag.clone(),
@@ -244,9 +294,51 @@ fn topics(inner: &Inner) -> Vec<TopicReport> {
             next: publication.next,
             readers: readers.collect(),
             readers_total: publication.readers.len() as u64,
+            lane: lane_name(lane).to_owned(),
         }
     });
     each.collect()
+}
+
+fn describe_reader(
+    core: &Core,
+    reader: &node::ReaderView,
+    peers: &[node::PeerView],
+) -> ReaderReport {
+    let report = ReaderReport {
+        id: reader.key.id.to_string(),
+        name: reader.name.to_string(),
+        state: reader.state.clone(),
+        acked: reader.acked,
+        unacked: reader.unacked,
+        local: reader.local,
+        ..ReaderReport::default()
+    };
+    let now = core.clock.now();
+    match reader.carrier {
+        None => ReaderReport { carrier: "local".to_owned(), ..report },
+        Some(node::Carrier::Unicast { why }) => {
+            let peer = peers.iter().find(|peer| peer.key == reader.key);
+            ReaderReport {
+                carrier: "unicast".to_owned(),
+                by: peer.map(|peer| peer.addr.to_string()).unwrap_or_default(),
+                why: if core.sockets.plan.multicast() {
+                    why.text(now)
+                } else {
+                    "multicast is off".to_owned()
+                },
+                ..report
+            }
+        }
+        Some(node::Carrier::Lane { lane, iface, since, readers, .. }) => ReaderReport {
+            carrier: "lane".to_owned(),
+            by: core.sockets.lanes.interface_name(iface),
+            lane: Some(lane),
+            lane_readers: Some(readers as u64),
+            lane_seconds: Some(now.since(since).as_secs_f64()),
+            ..report
+        },
+    }
 }
 
 fn subscriptions(inner: &Inner) -> Vec<SubscriptionReport> {
@@ -275,10 +367,10 @@ fn subscriptions(inner: &Inner) -> Vec<SubscriptionReport> {
 fn counters(core: &Core, inner: &Inner) -> Vec<CounterReport> {
     let (sends, receives) = (&core.calls.sends, &core.calls.receives);
     let own = [
-        ("send_calls", "Sends on the unicast socket.", sends.load(Relaxed)),
+        ("send_calls", "Sends on the unicast socket and to lanes.", sends.load(Relaxed)),
         (
             "receive_calls",
-            "Receives on the unicast socket that brought some.",
+            "Receives on the unicast socket and from lanes that brought some.",
             receives.load(Relaxed),
         ),
     ];
@@ -315,6 +407,14 @@ fn slow_name(slow: SlowPolicy) -> &'static str {
     }
 }
 
+fn lane_name(lane: LanePolicy) -> &'static str {
+    match lane {
+        LanePolicy::Auto => "auto",
+        LanePolicy::Never => "never",
+        LanePolicy::Always => "always",
+    }
+}
+
 fn role_names(bits: u16) -> Vec<String> {
     let names = [
         (roles::SEED, "seed"),
@@ -326,7 +426,7 @@ fn role_names(bits: u16) -> Vec<String> {
     names.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned()).collect()
 }
 
-fn encode(value: &impl Encode<()>) -> Vec<u8> {
+pub(crate) fn encode(value: &impl Encode<()>) -> Vec<u8> {
     minicbor::to_vec(value).expect("writing into a vector does not fail")
 }
 
@@ -352,12 +452,18 @@ fn array(body: &mut Vec<u8>, items: Vec<Vec<u8>>) {
 const ENDPOINT: u8 = 1;
 const TOPICS: u8 = 2;
 const COUNTERS: u8 = 3;
+/// Only with an argument: see the module `explain`.
+pub(crate) const EXPLAIN: u8 = 4;
+/// Its answer takes a while: see [`round_trip`].
+pub(crate) const ROUND_TRIP: u8 = 5;
 /// RFC 8949: major type 5, two pairs.
 const MAP_OF_2: u8 = 0xa2;
 /// A page of an answer has 32 KiB at most; this leaves room for its frame.
 const PAGE_BYTES_MAX: usize = 30 * 1024;
 /// Readers of one topic and writers of one subscription in a report.
 const LISTED_MAX: usize = 64;
+/// Offenders in a report.
+const OFFENDERS_MAX: usize = 16;
 /// An asker's patience: 32 MiB of answer.
 const PAGES_MAX: usize = 1_024;
 

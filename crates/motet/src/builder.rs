@@ -12,10 +12,14 @@ use motet_proto::{Config, Congestion, HostEvent, Liveness, Node, Realm};
 
 use crate::driver::{self, About, Clock, Core, Hold, Plan, Sockets, Tx};
 use crate::endpoint::Endpoint;
+use crate::entry::{self, Contacts, Guide, Memory};
 use crate::error::OpenError;
 use crate::impair::Impairment;
 use crate::realm::Realms;
+use crate::round_trip::{self, Job};
 use crate::state::{self, KeyRing, StateDirectory};
+use crate::tags;
+use tokio::sync::mpsc;
 
 /// How far an endpoint reaches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +49,10 @@ pub struct Builder {
     liveness: Option<Liveness>,
     impairment: Impairment,
     observer: bool,
+    bootstrap: bool,
+    tags: Vec<(String, String)>,
+    forgetful: bool,
+    sessions_max: Option<usize>,
     max_message: Option<u64>,
     congestion: Congestion,
     dedicated_thread: bool,
@@ -82,9 +90,13 @@ impl Builder {
         self
     }
 
-    /// A peer to try by address, for ever: `HOST`, `HOST:PORT` or `udp/HOST:PORT`; `HOST` is a name
-    /// or an IP address. Without a port 37321 to 37324 are tried. Repeated calls add up. Names are
-    /// resolved when the endpoint is opened.
+    /// A contact to try for ever: `HOST`, `HOST:PORT` or `udp/HOST:PORT`; `HOST` is a name or an IP
+    /// address. Without a port 37321 to 37324 are tried together. Repeated calls add up. One that
+    /// can be reached is enough: the others are learnt from it.
+    ///
+    /// A name is looked up again and again, and all its addresses are tried; while it has none,
+    /// [`Event::ContactFailed`](crate::Event::ContactFailed) says so. `@FILE` is a file with one
+    /// contact a line (`#` begins a comment), read again when it changes.
     pub fn peer(mut self, peer: impl Into<String>) -> Self {
         self.peers.push(peer.into());
         self
@@ -162,6 +174,33 @@ impl Builder {
         self
     }
 
+    /// The endpoint is there to be a contact for others: they remember it before all others, and it
+    /// holds 1,024 sessions unless told otherwise. It is an ordinary endpoint in all else.
+    pub fn role_bootstrap(mut self) -> Self {
+        self.bootstrap = true;
+        self
+    }
+
+    /// A tag, by which tools choose among endpoints: a key of 1 to 63 letters, digits, dots, dashes
+    /// and underscores, a value of at most 255 bytes. Repeated calls add up; 32 at most.
+    pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.tags.push((key.into(), value.into()));
+        self
+    }
+
+    /// Whether the addresses of live peers are written to the state directory now and then, and
+    /// tried at the next start. Default true; never in an open realm.
+    pub fn remember_peers(mut self, on: bool) -> Self {
+        self.forgetful = !on;
+        self
+    }
+
+    /// Sessions held at once, and so peers known. Default 128, at most 16,384; about 8 KB each.
+    pub fn sessions_max(mut self, sessions: usize) -> Self {
+        self.sessions_max = Some(sessions);
+        self
+    }
+
     /// Largest message in bytes, sent and received. Default 64 MiB, at most 1 GiB.
     pub fn max_message(mut self, bytes: u64) -> Self {
         self.max_message = Some(bytes);
@@ -205,27 +244,45 @@ impl Builder {
     /// # Cancel safety
     /// Cancel safe: abandoned, nothing stays open; a realm's secret or key file may have been made.
     pub async fn open(self) -> Result<Endpoint, OpenError> {
-        let handle = tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
-        let seeds = self.resolve_peers(&handle).await?;
+        tokio::runtime::Handle::try_current().map_err(|_| OpenError::NoRuntime)?;
+        let contacts = Contacts::parse(&self.peers)?;
         // Files are small and local; the lock and the link are what takes time.
         let (dedicated, spin) = (self.dedicated_thread, self.spin);
-        let (core, ring) = self.assemble(seeds)?;
+        let (jobs, asked) = mpsc::channel(round_trip::JOBS_MAX);
+        let (core, ring) = self.assemble(jobs)?;
         let core = Arc::new(core);
+        let mut guide = Guide::new(contacts, core.about.memory.clone());
+        guide.begin(&core);
         // From here on the driver is told to end when opening is abandoned.
         let hold = Arc::new(Hold { core: Arc::clone(&core) });
-        driver::start(core, ring.lock, dedicated, spin).await?;
+        driver::start(Arc::clone(&core), ring.lock, dedicated, spin).await?;
+        tokio::spawn(round_trip::serve(Arc::downgrade(&core), asked));
+        if !guide.is_idle() {
+            let guide = tokio::spawn(guide.run(Arc::downgrade(&core)));
+            core.end_with(guide.abort_handle());
+        }
         Ok(Endpoint { hold })
     }
 
-    fn assemble(self, seeds: Vec<SocketAddr>) -> Result<(Core, KeyRing), OpenError> {
+    fn assemble(self, jobs: mpsc::Sender<Job>) -> Result<(Core, KeyRing), OpenError> {
         let plan = self.plan()?;
+        let tags = tags::checked(self.tags.clone())?;
         let realm_name = self.realm.clone().unwrap_or_else(|| DEFAULT_REALM.to_owned());
+        let (mut memory, mut remembered) = (None, Ok(Vec::new()));
         let (secret, realm_file) = if self.insecure {
             (None, None)
         } else {
             let directory = StateDirectory::open(self.state.as_deref())?;
+            if !self.forgetful {
+                let path = directory.peers().join(format!("{realm_name}.peers"));
+                let here = Memory::new(path, self.scope == Scope::Host);
+                memory = Some(Arc::new(here));
+            }
             let realms = Realms::in_directory(directory);
             let (secret, _) = realms.secret_or_make(&realm_name)?;
+            if let Some(memory) = &memory {
+                remembered = memory.load(); // after the realm's name was found to be one
+            }
             (Some(*secret.as_bytes()), Some(realms.path(&realm_name)))
         };
         let ring = match &self.key_file {
@@ -240,12 +297,27 @@ impl Builder {
         config.name_given = self.name.is_some();
         config.host_id = state::host_id();
         config.port = listen.port();
-        config.seeds = seeds;
+        config.remembered = remembered.as_ref().cloned().unwrap_or_default();
         config.advertise = self.advertise;
         config.group_v4 = plan.group_v4;
         config.group_v6 = plan.group_v6;
+        // Where discovery has a port of its own, lanes are there too.
+        let port = plan.group_v4.or(plan.group_v6).map_or(0, |group| group.port());
+        if port != 0 {
+            config.lane_port = port;
+        }
+        if !plan.multicast() {
+            config.lanes_max = 0;
+        }
         if self.observer {
             config.roles |= roles::OBSERVER;
+        }
+        if self.bootstrap {
+            config.roles |= roles::SEED;
+            config.sessions_max = SESSIONS_OF_CONTACT;
+        }
+        if let Some(sessions) = self.sessions_max {
+            config.sessions_max = sessions;
         }
         if let Some(liveness) = self.liveness {
             config.liveness = liveness;
@@ -254,20 +326,26 @@ impl Builder {
         if let Some(max) = self.max_message {
             config.max_message = max;
         }
-        let roles = config.roles;
+        let (roles, liveness) = (config.roles, config.liveness);
         let clock = Clock::start();
         let now = clock.now();
         let crypto = AwsLc::new(ring.identity.clone());
         let (seed, wall) = (state::random_seed(), motet_net::wall_ms());
         let mut node = Node::new(config, crypto, seed, ring.incarnation, wall, now)?;
         let sockets = Sockets::new(unicast, plan);
-        let interfaces = sockets.refresh().map_err(OpenError::Interfaces)?;
+        let (interfaces, _) = sockets.refresh().map_err(OpenError::Interfaces)?;
         node.handle_host(now, HostEvent::Interfaces(interfaces));
         let timer = Timer::new().map_err(OpenError::Socket)?;
         let secured = !self.insecure;
-        let about = About { realm: realm_name, secured, roles, listen, realm_file };
+        let realm = realm_name;
+        let path = memory.as_ref().map(|memory| memory.path().display().to_string());
+        let about =
+            About { realm, secured, roles, listen, realm_file, tags, liveness, memory, jobs };
         let tx = Tx::new(self.impairment);
         let core = Core::new(node, sockets, tx, clock, timer, about, self.impairment);
+        if let (Some(path), Err(reason)) = (path, remembered) {
+            core.notice(entry::failed(&format!("the peers remembered in {path}"), &reason));
+        }
         Ok((core, ring))
     }
 
@@ -311,52 +389,6 @@ impl Builder {
             }
         }
     }
-
-    async fn resolve_peers(
-        &self,
-        runtime: &tokio::runtime::Handle,
-    ) -> Result<Vec<SocketAddr>, OpenError> {
-        let mut seeds = Vec::new();
-        for peer in &self.peers {
-            let syntax = || OpenError::PeerSyntax { peer: peer.clone() };
-            let (host, ports) = parse_peer(peer).ok_or_else(syntax)?;
-            let ips = match host.parse::<IpAddr>() {
-                Ok(ip) => vec![ip],
-                Err(_) => {
-                    let resolve = runtime.spawn_blocking(move || {
-                        std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), 0))
-                            .map(|found| found.map(|addr| addr.ip()).collect::<Vec<_>>())
-                    });
-                    let found = resolve.await.unwrap_or_else(|ended| Err(ended.into()));
-                    found.map_err(|source| OpenError::PeerUnknown { peer: peer.clone(), source })?
-                }
-            };
-            seeds.extend(
-                ips.iter().flat_map(|ip| ports.iter().map(|port| SocketAddr::new(*ip, *port))),
-            );
-        }
-        Ok(seeds)
-    }
-}
-
-/// Host and ports of `HOST`, `HOST:PORT`, `[IPV6]:PORT`, `udp/…`.
-fn parse_peer(peer: &str) -> Option<(String, Vec<u16>)> {
-    let peer = peer.trim();
-    let peer = peer.strip_prefix("udp/").unwrap_or(peer);
-    if let Ok(addr) = peer.parse::<SocketAddr>() {
-        return (addr.port() != 0).then(|| (addr.ip().to_string(), vec![addr.port()]));
-    }
-    let bare = peer.strip_prefix('[').and_then(|peer| peer.strip_suffix(']')).unwrap_or(peer);
-    if let Ok(ip) = bare.parse::<IpAddr>() {
-        return Some((ip.to_string(), PEER_PORTS.collect()));
-    }
-    let (host, ports) = match peer.split_once(':') {
-        Some((host, port)) => (host, vec![port.parse::<u16>().ok().filter(|port| *port != 0)?]),
-        None => (peer, PEER_PORTS.collect()),
-    };
-    let fits = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '_');
-    (!host.is_empty() && host.len() <= 253 && host.chars().all(fits))
-        .then(|| (host.to_owned(), ports))
 }
 
 fn default_name() -> String {
@@ -367,33 +399,7 @@ fn default_name() -> String {
     format!("{}-{}", if stem.is_empty() { "motet" } else { &stem }, std::process::id())
 }
 
+/// Sessions of an endpoint that is there to be a contact: about 8 MB.
+const SESSIONS_OF_CONTACT: usize = 1_024;
 /// The realm of those who name none.
 const DEFAULT_REALM: &str = "default";
-/// Ports that are tried where a peer is named without one.
-const PEER_PORTS: std::ops::RangeInclusive<u16> = 37_321..=37_324;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_peer_is_a_host_with_or_without_a_port() {
-        let all: Vec<u16> = PEER_PORTS.collect();
-        let table = [
-            ("10.0.0.7", Some(("10.0.0.7", &all[..]))),
-            ("udp/10.0.0.8:37330", Some(("10.0.0.8", &[37_330]))),
-            ("press-4.local", Some(("press-4.local", &all))),
-            ("press-4:4000", Some(("press-4", &[4_000]))),
-            ("[fe80::1]:5", Some(("fe80::1", &[5]))),
-            ("fe80::1", Some(("fe80::1", &all))),
-            ("", None),
-            ("host:0", None),
-            ("host:port", None),
-            ("tcp/10.0.0.1:1", None),
-        ];
-        for (peer, expected) in table {
-            let expected = expected.map(|(host, ports)| (host.to_owned(), ports.to_vec()));
-            assert_eq!(parse_peer(peer), expected, "{peer}");
-        }
-    }
-}

@@ -1,8 +1,9 @@
 //! Is this machine fit for it? What was looked at, what was found, what to do.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use motet_net::check;
+use motet_net::{Class, Interface, check};
 
 use crate::driver::Hold;
 use crate::endpoint::Endpoint;
@@ -46,13 +47,16 @@ fn examine(hold: &Hold) -> Vec<DoctorFinding> {
                     sockets.plan.group_v4.filter(|_| interface.ipv4().is_some()),
                     sockets.plan.group_v6.filter(|_| interface.has_ipv6() && !interface.loopback),
                 ];
-                findings.extend(groups.into_iter().flatten().map(|group| {
-                    let found = check::check_multicast(interface, group, PROBE);
-                    finding("multicast", found)
-                }));
+                let families = groups.map(|group| group.is_some());
+                let probed = groups.into_iter().flatten().map(|group| {
+                    finding("multicast", check::check_multicast(interface, group, PROBE))
+                });
+                let probed: Vec<_> = probed.collect();
+                let lanes = lanes(interface, &probed, families);
+                findings.extend(probed.into_iter().chain(lanes));
             }
-            if sockets.plan.group_v4.is_none() && sockets.plan.group_v6.is_none() {
-                let what = "multicast is off: this host and named peers only";
+            if !sockets.plan.multicast() {
+                let what = "multicast is off: this host and named peers only, and no lanes";
                 findings.push(good("multicast", what.to_owned()));
             }
         }
@@ -64,6 +68,38 @@ fn examine(hold: &Hold) -> Vec<DoctorFinding> {
     findings.push(realm(hold));
     findings.extend(neighbours(hold));
     findings
+}
+
+/// Whether one packet can go to many readers on `interface`, whose discovery groups were `probed`.
+/// One family is enough.
+fn lanes(
+    interface: &Interface,
+    probed: &[DoctorFinding],
+    groups: [bool; 2],
+) -> Option<DoctorFinding> {
+    let name = &interface.name;
+    let each = "each reader of a topic gets packets of its own";
+    let families = [LANES_V4, LANES_V6].into_iter().zip(groups).filter(|(_, probed)| *probed);
+    let works = families.zip(probed).find(|(_, found)| found.ok);
+    let Some(((lanes, _), _)) = works else {
+        let remedy = probed.iter().find_map(|found| found.remedy.as_deref())?;
+        let what = format!("no lanes on {name}, as multicast does not work: {each}");
+        return Some(bad("lanes", what, remedy));
+    };
+    // A firewall may know the discovery group alone.
+    let found = check::check_multicast(interface, lanes, PROBE);
+    Some(match found.remedy {
+        Some(remedy) => {
+            bad("lanes", format!("no lanes on {name}: {}; {each}", found.what), &remedy)
+        }
+        None if interface.class == Class::Wifi => good(
+            "lanes",
+            format!(
+                "lanes on {name} only for very many readers: it is Wi-Fi, where multicast is slow"
+            ),
+        ),
+        None => good("lanes", format!("lanes work on {name}")),
+    })
 }
 
 fn clock() -> DoctorFinding {
@@ -129,9 +165,36 @@ fn bad(check: &str, what: String, remedy: &str) -> DoctorFinding {
 
 /// A datagram that comes back at all does so at once; this is for a busy machine.
 const PROBE: Duration = Duration::from_millis(250);
-/// Sockets of 64 interfaces in two families, and what the program itself needs.
-const FILES: u64 = 256;
+/// The first lane of each family, for all of them; the probe has a port of its own.
+const LANES_V4: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(239, 192, 138, 0)), 0);
+const LANES_V6: SocketAddr =
+    SocketAddr::new(IpAddr::V6(Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0x6d6f, 0x7465, 0)), 0);
+/// Two sockets of each of 64 interfaces in two families, 128 lanes, and what the program itself
+/// needs.
+const FILES: u64 = 512;
 const MS_PER_YEAR: u64 = 31_556_952_000;
 /// The project did not exist before.
 const YEAR_MIN: u64 = 2025;
 const YEAR_MAX: u64 = 2100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_need_multicast_of_one_family_and_say_what_helps() {
+        let all = motet_net::interfaces().unwrap();
+        let lo = all.into_iter().find(|interface| interface.loopback).unwrap();
+        let works = good("multicast", "works".to_owned());
+        let fails = bad("multicast", "does not come back".to_owned(), "ip link set lo up");
+
+        assert_eq!(lanes(&lo, &[], [false, false]), None, "multicast is off");
+        let found = lanes(&lo, &[fails.clone(), fails.clone()], [true, true]).unwrap();
+        assert_eq!((found.ok, found.remedy.as_deref()), (false, Some("ip link set lo up")));
+        let found = lanes(&lo, &[works.clone(), fails], [true, true]).unwrap();
+        assert_eq!((found.ok, &found.what[..]), (true, "lanes work on lo"));
+        let wifi = Interface { class: Class::Wifi, ..lo };
+        let found = lanes(&wifi, &[works], [true, false]).unwrap();
+        assert!(found.ok && found.what.contains("Wi-Fi"), "{found:?}");
+    }
+}

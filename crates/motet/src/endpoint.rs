@@ -184,6 +184,14 @@ impl Endpoint {
         crate::ask::snapshot(self.core())
     }
 
+    /// The others, as this endpoint sees them now: the part of [`Endpoint::snapshot`] that costs
+    /// little.
+    #[must_use]
+    pub fn peers(&self) -> Vec<report::PeerReport> {
+        let core = self.core();
+        core.with(|inner, now| crate::ask::peers(core, inner, now))
+    }
+
     /// The endpoints that have this name or id, as far as they are known now.
     #[must_use]
     pub fn resolve(&self, name_or_id: &str) -> Vec<EndpointKey> {
@@ -234,6 +242,34 @@ impl Endpoint {
         crate::ask::ask(self.core(), to, key.id, what, limit).await
     }
 
+    /// Has `from` measure its way to `to`, both by name or id: `from` pings `to` a few times on the
+    /// session that stands between the two. Either may be this endpoint.
+    ///
+    /// # Errors
+    /// [`AskError`]; `NoWay` if `from` has no session with `to` or gets no answer from it.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: an abandoned measurement costs five pings.
+    pub async fn round_trip(
+        &self,
+        from: &str,
+        to: &str,
+        limit: Duration,
+    ) -> Result<report::RoundTripReport, AskError> {
+        let (from_key, to_key) =
+            (self.find_asked(from, limit).await?, self.find_asked(to, limit).await?);
+        let no_way = |reason| AskError::NoWay { from: from.to_owned(), to: to.to_owned(), reason };
+        if from_key == to_key {
+            return Err(no_way("they are one endpoint; name two".to_owned()));
+        }
+        let what = What::RoundTrip(to_key.id);
+        match crate::ask::ask(self.core(), from, from_key.id, what, limit).await? {
+            Answer::RoundTrip(report) if report.trouble.is_empty() => Ok(report),
+            Answer::RoundTrip(report) => Err(no_way(report.trouble)),
+            _ => Err(AskError::Malformed { to: from.to_owned() }),
+        }
+    }
+
     /// Tries `addr` as a peer from now on, for ever.
     pub fn add_peer(&self, addr: std::net::SocketAddr) {
         self.core().act(|inner, now| inner.node.add_seed(now, addr));
@@ -257,6 +293,7 @@ impl Endpoint {
         };
         core.wait(limit, |inner, _| unacked(inner).is_empty().then_some(())).await;
         let left = core.with(|inner, _| unacked(inner));
+        crate::entry::remember(core).await;
         core.leave();
         while !core.is_closed() {
             let progress = core.progress.notified();
@@ -291,7 +328,7 @@ impl Endpoint {
         })
     }
 
-    fn core(&self) -> &Core {
+    pub(crate) fn core(&self) -> &Core {
         &self.hold.core
     }
 }
@@ -357,7 +394,7 @@ enum Missing {
     Closed,
 }
 
-fn resolve(node: &motet_proto::Node<motet_crypto::AwsLc>, to: &str) -> Vec<EndpointKey> {
+pub(crate) fn resolve(node: &motet_proto::Node<motet_crypto::AwsLc>, to: &str) -> Vec<EndpointKey> {
     let by_name = node.resolve(to);
     match parse_id(to) {
         Some(id) if by_name.is_empty() => {

@@ -34,18 +34,26 @@ pub enum OpenError {
         reason: String,
     },
     /// A peer's address is malformed.
-    #[error("the peer {peer:?} is wrong: give HOST, HOST:PORT or udp/HOST:PORT")]
+    #[error("the peer {peer:?} is wrong: give HOST, HOST:PORT, udp/HOST:PORT or @FILE")]
     PeerSyntax {
         /// What was given.
         peer: String,
     },
-    /// A peer's name has no address.
-    #[error("the peer {peer:?} has no address: {source}; check the name, or give its IP address")]
-    PeerUnknown {
+    /// A peers file cannot be read, or a line of it is wrong.
+    #[error("{place}: {reason}")]
+    PeersFile {
+        /// The file and the line.
+        place: String,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+    /// A tag is malformed, or there are too many.
+    #[error("the tag {tag:?} is wrong: {reason}")]
+    Tag {
         /// What was given.
-        peer: String,
-        /// What the resolver says.
-        source: io::Error,
+        tag: String,
+        /// What is wrong with it.
+        reason: String,
     },
     /// The address to multicast to is not a multicast address.
     #[error("{0} is no multicast address")]
@@ -297,6 +305,16 @@ pub enum WaitError {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AskError {
+    /// The endpoint that was asked cannot measure its way to the other one.
+    #[error("{from:?} cannot measure its way to {to:?}: {reason}")]
+    NoWay {
+        /// Who was asked to measure.
+        from: String,
+        /// To whom.
+        to: String,
+        /// Why not, and what to do.
+        reason: String,
+    },
     /// Nobody of this name or id was found in time.
     #[error("no endpoint {to:?} was found within {after:?}")]
     NotFound {

@@ -107,6 +107,22 @@ pub enum Event {
         /// Its limit in bytes.
         limit: u64,
     },
+    /// A member of the realm breaks a limit. Told once a minute per member and limit; it harms
+    /// nobody else, and [`EndpointReport`](crate::report::EndpointReport) has the counts.
+    Offender {
+        /// Who.
+        key: EndpointKey,
+        /// What it does too much of, in words.
+        what: &'static str,
+    },
+    /// A contact is of no use now: a name without an address, a peers file with a bad line, damaged
+    /// memory of an earlier run. The endpoint goes on without it and tries again.
+    ContactFailed {
+        /// Which.
+        contact: Arc<str>,
+        /// Why, and what to do.
+        reason: Arc<str>,
+    },
     /// Discovery has been quiet for 300 ms, or 1 s has passed since the start.
     Settled,
     /// Multicast does not come back on this interface: a firewall, or a switch that drops it.
@@ -122,8 +138,9 @@ pub enum Event {
 }
 
 /// The events of one endpoint from the moment [`Endpoint::events`](crate::Endpoint::events) was
-/// called. It begins with a [`Event::PeerUp`] for each peer that is there already. At most 1,024 wait; of older ones only their number remains ([`Event::Overrun`]), and
-/// an event equal to the last one waiting is not repeated. Dropping it ends the listening.
+/// called. It begins with a [`Event::PeerUp`] for each peer that is there already, and with each
+/// [`Event::ContactFailed`] so far. At most 1,024 wait; of older ones only their number remains
+/// ([`Event::Overrun`]), and an event equal to the last one waiting is not repeated. Dropping it ends the listening.
 #[derive(Debug)]
 pub struct EventStream {
     queue: Arc<EventQueue>,

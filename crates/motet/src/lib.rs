@@ -44,17 +44,22 @@
 mod ask;
 mod builder;
 mod doctor;
+mod doctor_pair;
 mod driver;
 mod endpoint;
+mod entry;
 mod error;
 mod event;
+pub mod explain;
 mod impair;
 mod message;
 mod publisher;
 mod realm;
 pub mod report;
+mod round_trip;
 mod state;
 mod subscriber;
+mod tags;
 
 pub use ask::{Answer, What};
 pub use builder::{Builder, Scope};

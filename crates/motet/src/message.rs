@@ -40,7 +40,7 @@ impl Delivery {
     /// Bytes it holds.
     pub(crate) fn size(&self) -> usize {
         match self {
-            Self::Message(message) => message.received.body.len(),
+            Self::Message(message) => message.received.body().len(),
             Self::Missed { .. } => 0,
         }
     }
@@ -70,13 +70,13 @@ impl Message {
     /// The topic it was published on.
     #[must_use]
     pub fn topic(&self) -> &str {
-        &self.received.topic
+        self.received.topic()
     }
 
     /// The topic, to be kept without a copy.
     #[must_use]
     pub fn topic_shared(&self) -> Arc<str> {
-        Arc::clone(&self.received.topic)
+        Arc::clone(self.received.topic())
     }
 
     /// The payload.
@@ -88,8 +88,7 @@ impl Message {
     /// The payload, to be kept without a copy.
     #[must_use]
     pub fn bytes(&self) -> Bytes {
-        let at = self.received.payload_at.min(self.received.body.len());
-        self.received.body.slice(at..)
+        self.received.payload_bytes()
     }
 
     /// Its key, if it has one.
@@ -112,13 +111,13 @@ impl Message {
     /// Who published it.
     #[must_use]
     pub fn writer(&self) -> EndpointKey {
-        self.received.writer
+        self.received.writer()
     }
 
     /// The publisher's name.
     #[must_use]
     pub fn writer_name(&self) -> &str {
-        &self.received.writer_name
+        self.received.writer_name()
     }
 
     /// Its number in the stream of this writer and topic.
@@ -131,17 +130,17 @@ impl Message {
     /// clocks as far as it is known.
     #[must_use]
     pub fn age(&self) -> Duration {
-        self.received.age
+        self.received.age()
     }
 
     /// When it was published, by the writer's clock; µs resolution.
     #[must_use]
     pub fn published(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_micros(self.received.published_us)
+        SystemTime::UNIX_EPOCH + Duration::from_micros(self.received.published_us())
     }
 
     fn envelope(&self) -> Option<motet_proto::wire::Envelope<'_>> {
-        motet_proto::wire::Envelope::decode(&self.received.body).ok()
+        motet_proto::wire::Envelope::decode(self.received.body()).ok()
     }
 }
 

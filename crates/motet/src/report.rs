@@ -50,6 +50,32 @@ reports! {
         13 subscriptions: u64,
         /// Process id.
         14 pid: u32,
+        /// Members of the realm that broke limits here, the latest first; at most 16.
+        15 offenders: Vec<OffenderReport>,
+        /// Tags by key.
+        16 tags: std::collections::BTreeMap<String, String>,
+        /// Its addresses, as it tells others of them.
+        17 addresses: Vec<String>,
+    }
+
+    /// A member of the realm that broke limits. What it does is counted and harms nobody else.
+    OffenderReport {
+        /// Its id, 32 hexadecimal digits.
+        0 id: String,
+        /// Its name, if it is here.
+        1 name: String,
+        /// What it did.
+        2 offences: Vec<OffenceReport>,
+        /// Seconds since the last time.
+        3 seconds: f64,
+    }
+
+    /// A rule that somebody broke.
+    OffenceReport {
+        /// Which, by its code.
+        0 code: String,
+        /// How often.
+        1 count: u64,
     }
 
     /// A peer, as this endpoint sees it.
@@ -64,7 +90,8 @@ reports! {
         3 address: String,
         /// Every address known.
         4 addresses: Vec<String>,
-        /// `alive`, `suspect` or `dead`.
+        /// `alive`, `quiet` (not heard for a while, which is nothing yet), `suspect` (does not answer),
+        /// or `dead`.
         5 state: String,
         /// Smoothed round-trip time in seconds, once measured.
         6 rtt_seconds: Option<f64>,
@@ -106,6 +133,8 @@ reports! {
         10 readers: Vec<ReaderReport>,
         /// How many there are.
         11 readers_total: u64,
+        /// Whether it may leave as multicast: `auto`, `never` or `always`.
+        12 lane: String,
     }
 
     /// A reader of a topic, as its writer sees it.
@@ -122,6 +151,18 @@ reports! {
         4 unacked: u64,
         /// It is in the writer's own endpoint.
         5 local: bool,
+        /// What brings the messages to it: `unicast`, `lane`, or `local`.
+        6 carrier: String,
+        /// Where its packets go: the reader's address, or the interface that the lane leaves by.
+        7 by: String,
+        /// Why not a lane; empty if it is one.
+        8 why: String,
+        /// Number of the lane.
+        9 lane: Option<u16>,
+        /// Readers that share the lane.
+        10 lane_readers: Option<u64>,
+        /// Seconds since it came to this lane.
+        11 lane_seconds: Option<f64>,
     }
 
     /// A subscription of an endpoint.
@@ -178,10 +219,26 @@ reports! {
         3 heard_seconds: f64,
     }
 
+    /// Round trips from one endpoint to another.
+    RoundTripReport {
+        /// Pings that were answered.
+        0 samples: u64,
+        /// Pings that were not.
+        1 lost: u64,
+        /// The shortest, in seconds.
+        2 min_seconds: f64,
+        /// The median, in seconds.
+        3 median_seconds: f64,
+        /// The longest, in seconds.
+        4 max_seconds: f64,
+        /// Why there are none, and what to do; empty if there are.
+        5 trouble: String,
+    }
+
     /// One thing that `doctor` looked at.
     DoctorFinding {
-        /// What was looked at: `interfaces`, `multicast`, `buffers`, `files`, `clock`, `realm`,
-        /// `neighbours`.
+        /// What was looked at: `interfaces`, `multicast`, `lanes`, `buffers`, `files`, `clock`,
+        /// `realm`, `neighbours`.
         0 check: String,
         /// Whether it is as it should be.
         1 ok: bool,

@@ -41,6 +41,11 @@ impl StateDirectory {
     pub(crate) fn realms(&self) -> PathBuf {
         self.path.join("realms")
     }
+
+    /// Where peers are remembered; made when the first are.
+    pub(crate) fn peers(&self) -> PathBuf {
+        self.path.join("peers")
+    }
 }
 
 fn default_path(variable: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {

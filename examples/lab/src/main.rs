@@ -28,7 +28,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Role {
     /// An endpoint that publishes, reads and checks.
-    Member(member::Member),
+    Member(Box<member::Member>),
     /// Sees every frame of its namespace (needs CAP_NET_RAW).
     Witness(witness::Witness),
     /// Sends hostile datagrams and counts what comes back.

@@ -1,7 +1,9 @@
 //! A member of a realm: publishes numbered messages, checks those it reads, says who comes and goes.
 //!
-//! Says `open`, `up`, `down`, `readers`, `first`, `resumed`, `finished`, `complete`; answers `report`
-//! by `report` and one `peer` line each. Takes `report`, `stop` (publishing) and `expect N`.
+//! Says `open`, `up`, `down`, `readers`, `begun`, `first`, `resumed`, `finished`, `complete`; answers
+//! `report` by `report` and one `peer` line each, and one `reader` line for each that it writes to.
+//! Takes `report`, `stop` (publishing), `hurry` (reading, from now on as fast as they come) and
+//! `expect N`.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -9,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use motet::{
-    Delivery, Endpoint, EndpointKey, Event, Liveness, PubQos, Publisher, SlowPolicy, SubQos,
-    Subscriber,
+    Delivery, Endpoint, EndpointKey, Event, LanePolicy, Liveness, PubQos, Publisher, SlowPolicy,
+    SubQos, Subscriber,
 };
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::sync::watch;
@@ -56,6 +58,15 @@ pub(crate) struct Member {
     /// Readers to wait for before the first message.
     #[arg(long, default_value_t = 0)]
     readers: usize,
+    /// Of those, readers to wait for until a lane brings them the messages.
+    #[arg(long, default_value_t = 0)]
+    on_lane: usize,
+    /// `auto`, `never` or `always`: whether messages may leave by multicast.
+    #[arg(long, default_value = "auto")]
+    lane: String,
+    /// `block` or `drop-oldest`: what a full log does.
+    #[arg(long, default_value = "block")]
+    slow: String,
     /// Size of the publisher's log in bytes.
     #[arg(long, default_value_t = 8 << 20)]
     log_bytes: usize,
@@ -65,6 +76,9 @@ pub(crate) struct Member {
     /// Size of the subscription's queue in bytes.
     #[arg(long, default_value_t = 8 << 20)]
     queue_bytes: usize,
+    /// Messages a second that are read; 0 is as fast as they come.
+    #[arg(long, default_value_t = 0)]
+    read_rate: u64,
     /// Says `complete` after this many messages.
     #[arg(long)]
     expect: Option<u64>,
@@ -103,21 +117,31 @@ impl Member {
         if let Some(filter) = &self.subscribe {
             let qos = SubQos { queue_bytes: self.queue_bytes, ..SubQos::default() };
             let subscriber = endpoint.subscriber_with(&[filter], qos).await?;
-            tokio::spawn(read(subscriber, expected, started));
+            tokio::spawn(read(subscriber, expected, started, self.read_rate));
         }
         let ms = started.elapsed().as_secs_f64() * 1e3;
         say(&format!("open id={} listen={} ms={ms:.3}", endpoint.id(), endpoint.local_addr()));
         if let Some(topic) = &self.publish {
-            let qos =
-                PubQos { slow: SlowPolicy::Block, log_bytes: self.log_bytes, ..PubQos::default() };
+            let lane = match self.lane.as_str() {
+                "never" => LanePolicy::Never,
+                "always" => LanePolicy::Always,
+                _ => LanePolicy::Auto,
+            };
+            let slow = match self.slow.as_str() {
+                "drop-oldest" => SlowPolicy::DropOldest,
+                _ => SlowPolicy::Block,
+            };
+            let qos = PubQos { slow, lane, log_bytes: self.log_bytes, ..PubQos::default() };
             let publisher = endpoint.publisher_with(topic, qos).await?;
-            tokio::spawn(self.write(publisher.blocking_deadline(FOR_EVER), stopped));
+            let publisher = publisher.blocking_deadline(FOR_EVER);
+            tokio::spawn(self.write(endpoint.clone(), publisher, stopped));
         }
         let mut commands = BufReader::new(tokio::io::stdin()).lines();
         while let Some(command) = commands.next_line().await? {
             match command.split_once(' ').unwrap_or((&command, "")) {
                 ("report", _) => report(&endpoint),
                 ("stop", _) => drop(stop.send(true)),
+                ("hurry", _) => drop(expect.send(None)),
                 ("expect", n) => drop(expect.send(Some(n.parse()?))),
                 _ => return Err(format!("unknown command: {command}").into()),
             }
@@ -129,16 +153,23 @@ impl Member {
 
     fn write(
         &self,
+        endpoint: Endpoint,
         publisher: Publisher,
         stopped: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + use<> {
-        let Self { count, size, rate, readers, .. } = *self;
+        let Self { count, size, rate, readers, on_lane, .. } = *self;
         let body = self.body.clone();
         async move {
             if publisher.wait_readers(readers, FOR_EVER).await.is_err() {
                 return;
             }
-            let begun = Instant::now();
+            let mut looks = tokio::time::interval(Duration::from_millis(10));
+            while readers_on_lane(&endpoint) < on_lane {
+                looks.tick().await;
+            }
+            drop(endpoint);
+            say("begun");
+            let (begun, cpu) = (Instant::now(), cpu_ms());
             let period = (rate > 0).then(|| Duration::from_secs(1) / rate as u32);
             let mut ticks = period.map(tokio::time::interval);
             let (mut seq, mut message) = (0, Vec::new());
@@ -159,10 +190,24 @@ impl Member {
             }
             if publisher.flushed(FOR_EVER).await.is_ok() {
                 let seconds = begun.elapsed().as_secs_f64();
-                say(&format!("finished messages={seq} seconds={seconds:.6}"));
+                let cpu = cpu_ms() - cpu;
+                say(&format!("finished messages={seq} seconds={seconds:.6} cpu_ms={cpu:.3}"));
+                // Its readers are to be seen until the end.
+                std::future::pending::<()>().await;
             }
         }
     }
+}
+
+fn readers_on_lane(endpoint: &Endpoint) -> usize {
+    let readers = endpoint.snapshot().topics.into_iter().flat_map(|topic| topic.readers);
+    readers.filter(|reader| reader.carrier == "lane").count()
+}
+
+/// CPU time of this thread, which is the process's only busy one, in ms (`schedstat`, in ns).
+fn cpu_ms() -> f64 {
+    let told = std::fs::read_to_string("/proc/self/schedstat").unwrap_or_default();
+    told.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).map_or(f64::NAN, |ns| ns / 1e6)
 }
 
 async fn tell_events(endpoint: Endpoint) {
@@ -187,12 +232,29 @@ async fn read(
     mut subscriber: Subscriber,
     expected: watch::Receiver<Option<u64>>,
     started: Instant,
+    rate: u64,
 ) {
     let mut reading = Reading { expected, ..Reading::new(started) };
     let mut batch = Vec::new();
+    let mut pace = (rate > 0).then(|| {
+        let mut pace = tokio::time::interval(Duration::from_secs(1) / rate as u32);
+        // Slow means slow: what was missed is not made good.
+        pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        pace
+    });
     loop {
+        let taking = async {
+            match &mut pace {
+                None => subscriber.next_batch(&mut batch).await,
+                Some(pace) => {
+                    pace.tick().await;
+                    batch.extend(subscriber.next().await);
+                    batch.len()
+                }
+            }
+        };
         tokio::select! {
-            taken = subscriber.next_batch(&mut batch) => {
+            taken = taking => {
                 if taken == 0 {
                     return;
                 }
@@ -203,6 +265,7 @@ async fn read(
                 if changed.is_err() {
                     return;
                 }
+                pace = None;
             }
         }
         reading.tell_if_complete();
@@ -283,6 +346,15 @@ fn report(endpoint: &Endpoint) {
             peer.state,
             peer.mtu,
             peer.rtt_seconds.map(|it| it * 1e3)
+        ));
+    }
+    for reader in snapshot.topics.iter().flat_map(|topic| &topic.readers) {
+        say(&format!(
+            "reader name={} carrier={} by={} why={}",
+            reader.name,
+            reader.carrier,
+            reader.by,
+            reader.why.replace(' ', "_")
         ));
     }
     let counters = snapshot.counters.iter().map(|each| format!(" {}={}", each.name, each.value));

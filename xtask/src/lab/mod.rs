@@ -7,6 +7,7 @@
 mod discovery;
 mod figures;
 mod hostile;
+mod lanes;
 mod net;
 mod process;
 mod sessions;
@@ -47,9 +48,16 @@ const SCENARIOS: &[(&str, u64, Scenario)] = &[
     ("stranger", 180, hostile::stranger),
     ("starters", 60, discovery::starters),
     ("capture", 60, hostile::capture),
+    ("lane-cost", 300, lanes::cost),
+    ("lane-loss", 600, lanes::loss),
+    ("lane-laggards", 180, lanes::laggards),
+    ("lane-cut", 120, lanes::cut),
+    ("lane-snooping", 120, lanes::snooping),
+    ("lane-ipv6", 300, lanes::ipv6),
 ];
 
 pub(crate) fn run(repo: &Repo, arguments: &[&str]) -> Outcome {
+    let names = || SCENARIOS.iter().map(|(name, ..)| *name);
     let mut wanted = Vec::new();
     let (mut json, mut quick) = (false, false);
     let mut rest = arguments.iter();
@@ -57,12 +65,15 @@ pub(crate) fn run(repo: &Repo, arguments: &[&str]) -> Outcome {
         match *argument {
             "-o" => json = rest.next() == Some(&"json"),
             "--quick" => quick = true,
+            "lanes" => wanted.extend(names().filter(|name| name.starts_with("lane-"))),
             name => wanted.push(name),
         }
     }
-    let names = || SCENARIOS.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(", ");
     if let Some(unknown) = wanted.iter().find(|name| SCENARIOS.iter().all(|it| it.0 != **name)) {
-        return Err(format!("no scenario `{unknown}`; there are: {}", names()));
+        let known = names().collect::<Vec<_>>().join(", ");
+        return Err(format!(
+            "no scenario `{unknown}`; there are: {known}, and lanes for all of them"
+        ));
     }
     net::possible()?;
     let program = program(repo)?;

@@ -91,6 +91,28 @@ impl Net {
         Ok(host)
     }
 
+    /// A host on the bridge with the address 10.77.0.`n`, whose card takes whole trains of packets
+    /// as cards with segmentation offload do.
+    pub(super) fn host_with_offload(&self, name: &str, n: u8) -> Result<Host, String> {
+        let host = self.host(name, n, 1_500)?;
+        let (switch, port) = (self.switch(), format!("to-{name}"));
+        host.ip(&["link", "set", "eth0", "gso_max_segs", "65535"])?;
+        sh("ip", &["-n", &switch, "link", "set", &port, "gso_max_segs", "65535"])?;
+        Ok(host)
+    }
+
+    /// Settings of the bridge, as `mcast_snooping 1`.
+    pub(super) fn bridge(&self, settings: &str) -> Outcome {
+        let switch = self.switch();
+        let set = ["-n", &switch, "link", "set", "br0", "type", "bridge"];
+        sh("ip", &set.into_iter().chain(settings.split(' ')).collect::<Vec<_>>())
+    }
+
+    /// What `bridge mdb` tells of the groups that the bridge has learnt.
+    pub(super) fn groups(&self) -> Result<String, String> {
+        output(&mut within(&self.switch(), "bridge", &["mdb", "show"]))
+    }
+
     /// A host on the bridge with no IPv4 address.
     pub(super) fn host_without_ipv4(&self, name: &str) -> Result<Host, String> {
         let host = self.lonely_host(name)?;

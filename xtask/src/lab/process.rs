@@ -124,6 +124,23 @@ impl Process {
         self.wait(&format!("peer name={name}"), Duration::ZERO)
     }
 
+    /// How a member's last report told of a reader that it writes to.
+    pub(super) fn reader(&mut self, name: &str) -> Result<Fact, String> {
+        self.told.retain(|fact| !fact.line.starts_with("reader "));
+        self.report()?;
+        self.wait(&format!("reader name={name}"), Duration::ZERO)
+    }
+
+    /// `kill -STOP` and `kill -CONT`.
+    pub(super) fn signal(&self, name: &str) -> Outcome {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
+        match sent {
+            Ok(status) if status.success() => Ok(()),
+            other => Err(format!("kill -{name} {pid}: {other:?}")),
+        }
+    }
+
     /// `kill -9`.
     pub(super) fn kill(&mut self) {
         let _ = self.child.kill(); // it may have ended

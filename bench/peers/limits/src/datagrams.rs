@@ -43,11 +43,6 @@ pub(crate) fn probe(
     Ok(())
 }
 
-/// How many datagrams make a message.
-fn parts(size: usize) -> usize {
-    size.div_ceil(DATAGRAM)
-}
-
 pub(crate) fn publish(args: &Args) -> Outcome {
     let socket = socket(0, Some(args.port()?))?;
     let mut writer = Writer::new(args)?;
@@ -90,17 +85,17 @@ pub(crate) fn publish_trains(args: &Args) -> Outcome {
     probe(&writer, |probe| socket.send(probe).map(drop))?;
     let size = args.size()?;
     let count = (TRAIN / size).min(state.max_gso_segments()).max(1);
-    let train = vec![0x5a; size.min(DATAGRAM) * count];
-    let transmit = Transmit {
+    let train = vec![0x5a; size * count];
+    let transmit = |contents| Transmit {
         destination: remote,
         ecn: None,
-        contents: &train,
+        contents,
         segment_size: (count > 1).then_some(size),
         src_ip: None,
     };
     while !writer.stopped() {
-        for _ in 0..parts(size) {
-            state.try_send((&socket).into(), &transmit)?;
+        for part in train.chunks(TRAIN) {
+            state.try_send((&socket).into(), &transmit(part))?;
         }
         writer.sent_many(count as u64);
     }

@@ -1,7 +1,8 @@
 //! motet as by default: encrypted, authenticated, reliable, in order. One thread per process.
 //!
 //! Settings: the publisher blocks when a reader is slow (nothing is lost); log and queue of the
-//! default 8 MiB, for 1 MiB messages 32 MiB; the reader takes batches. Endpoints of one host only,
+//! default 8 MiB, for 1 MiB messages 32 MiB; the reader takes batches. The variant `lane` sends to all
+//! readers by multicast, the others to each by unicast. Endpoints of one host only,
 //! but for the cases with two namespaces, which find each other by multicast.
 #![forbid(unsafe_code)]
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 use bench_harness::{
     Args, Echo, First, Idle, Outcome, PROBE, Reader, Role, Subscriptions, Trips, Writer,
 };
-use motet::{Delivery, Endpoint, PubQos, Publisher, Scope, SlowPolicy, SubQos, Subscriber};
+use motet::{Delivery, Endpoint, LanePolicy, PubQos, Publisher, Scope, SlowPolicy, SubQos, Subscriber};
 
 /// Longest wait for what must happen.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -53,8 +54,20 @@ fn buffer(args: &Args) -> Outcome<usize> {
 
 async fn advertise(endpoint: &Endpoint, args: &Args, topic: &str) -> Outcome<Publisher> {
     let (slow, log_bytes) = (SlowPolicy::Block, buffer(args)?);
-    let qos = PubQos { slow, log_bytes, local: false, ..PubQos::default() };
+    // A row each, so that neither switches within the window.
+    let lane = if by_lane(args) { LanePolicy::Always } else { LanePolicy::Never };
+    let qos = PubQos { slow, log_bytes, lane, local: false, ..PubQos::default() };
     Ok(endpoint.publisher_with(topic, qos).await?)
+}
+
+fn by_lane(args: &Args) -> bool {
+    args.text("variant") == "lane"
+}
+
+/// How many readers are on a lane.
+fn on_lane(endpoint: &Endpoint) -> usize {
+    let readers = endpoint.snapshot().topics.into_iter().flat_map(|topic| topic.readers);
+    readers.filter(|reader| reader.carrier == "lane").count()
 }
 
 async fn listen(endpoint: &Endpoint, args: &Args, filter: &str) -> Outcome<Subscriber> {
@@ -69,6 +82,10 @@ async fn publish(args: &Args) -> Outcome {
         publishers.push(advertise(&endpoint, args, &format!("bench/{number}")).await?);
     }
     let mut writer = Writer::new(args)?;
+    // The switch is not part of the window. Should it fail, no reader is ever ready.
+    while by_lane(args) && on_lane(&endpoint) < args.readers()? {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     while !writer.started() {
         publishers[0].publish(PROBE).await?;
         tokio::time::sleep(Duration::from_millis(1)).await;

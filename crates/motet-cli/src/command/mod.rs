@@ -1,10 +1,12 @@
 //! The verbs. Nouns have folders, short verbs for daily use are the same files.
 
 mod bench;
+mod bootstrap;
 mod completion;
 pub(crate) mod demo;
 mod doctor;
 mod endpoint;
+mod explain;
 mod external;
 mod realm;
 mod topic;
@@ -34,12 +36,16 @@ pub(crate) enum Command {
     /// Same as: endpoint list
     #[command(hide = true)]
     Members(endpoint::list::ListArgs),
+    /// Be a contact for others in the foreground, where multicast does not reach
+    Bootstrap(bootstrap::BootstrapArgs),
     /// Realms of this user: make, invite to, join
     #[command(subcommand)]
     Realm(realm::Verb),
     /// Measure how much goes through and how long it takes, here and on your network
     #[command(subcommand)]
     Bench(bench::Verb),
+    /// Say why B gets A's data on TOPIC, or why not, and what to do
+    Explain(explain::ExplainArgs),
     /// Look for what keeps endpoints apart, and say what to do
     Doctor(doctor::DoctorArgs),
     /// See discovery, encryption, repair and recovery at work, in 20 seconds
@@ -70,8 +76,10 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Fai
         Command::Topic(verb) => topic::run(verb, context).await,
         Command::Endpoint(verb) => endpoint::run(verb, context).await,
         Command::Members(args) => endpoint::list::run(args, context).await,
+        Command::Bootstrap(args) => bootstrap::run(args, context).await,
         Command::Realm(verb) => realm::run(verb, context),
         Command::Bench(verb) => bench::run(verb, context).await,
+        Command::Explain(args) => explain::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,
         Command::Demo(args) => demo::run(args, context).await,
         Command::DemoEndpoint(args) => demo::endpoint::run(args, context).await,

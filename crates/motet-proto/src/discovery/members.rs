@@ -89,11 +89,16 @@ impl MemberEntry {
         !Roles(self.roles).has(roles::OBSERVER)
     }
 
-    /// The member record by which others are told of it.
-    pub fn record(&self) -> Member {
+    /// The member record by which others are told of it: its loopback addresses only on its own
+    /// host (D-14).
+    pub fn record(&self, same_host: bool) -> Member {
         let mut addresses = self.addresses.clone();
+        addresses.retain(|ip| same_host || !ip.is_loopback());
         let worked = self.addr.ip();
-        if !worked.is_loopback() && self.addr.port() == self.port && !addresses.contains(&worked) {
+        if (same_host || !worked.is_loopback())
+            && self.addr.port() == self.port
+            && !addresses.contains(&worked)
+        {
             addresses.insert(0, worked);
             addresses.truncate(super::addresses::ADDRESSES_MAX);
         }
@@ -225,8 +230,8 @@ impl Members {
             return false; // D-8
         }
         let Some(mut entry) = self.remove(key.id) else { return false };
-        if reason == DownReason::Restarted {
-            return true; // another has its place; should it be alive after all, its beacon tells
+        if matches!(reason, DownReason::Restarted | DownReason::Idle) {
+            return true; // another has its place, or it lives on without a session
         }
         let backoff = if reason == DownReason::Silent { REDIAL_MIN } else { REDIAL_MAX };
         entry.state = if dead { MemberState::Dead } else { MemberState::Left };

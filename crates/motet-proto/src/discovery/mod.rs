@@ -63,8 +63,12 @@
 //! - **D-26** An interface with a multicast socket that brings back no copy of our beacons within
 //!   3 s is told of.
 //! - **D-27** Foreign realms and wrong keys are listed, 64 at most, and never answered.
+//! - **D-80** A seed known by host alone is one seed with an address per port, all dialled at once.
+//! - **D-81** Addresses remembered from an earlier run are dialled eight at a time; given up after
+//!   three tries once anybody is there, till then tried for ever, 1 s doubled to 60 s, ± 20 %.
+//! - **D-82** Observers are told of newcomers, by about eight of those who meet them.
 //!
-//! **Bounds.** 16,384 members, 1,024 strangers, 256 seeds, 4,096 replay windows, 64 neighbours.
+//! **Bounds.** 16,384 members, 1,024 strangers, 256 seeds, 64 remembered addresses, 4,096 replay windows, 64 neighbours.
 //!
 //! **Not here.** Sealing and opening of realm packets (node), handshakes and pings (transport),
 //! what is in an interest set (topics).
@@ -72,20 +76,24 @@
 mod addresses;
 mod beacons;
 mod bucket;
+pub mod crowd;
 mod hints;
 mod members;
 mod names;
 mod neighbours;
 mod outbox;
 mod quiet;
+mod remembered;
 mod replay;
 mod seeds;
+pub mod swim;
 #[cfg(test)]
 mod tests;
 
 pub use members::{MemberEntry, MemberState, hint_state};
 pub use neighbours::{Neighbour, NeighbourKind, Neighbours};
 pub use outbox::Action;
+pub use remembered::REMEMBERED_MAX;
 
 use crate::events::DownReason;
 use crate::host::{InterfaceInfo, RecvMeta, Via};
@@ -103,6 +111,7 @@ use motet_wire::record::{Beacon, Member, Roles, roles};
 use names::Names;
 use outbox::Outbox;
 use quiet::{Echo, Settling};
+use remembered::Remembered;
 use replay::Replay;
 use seeds::Seeds;
 
@@ -118,6 +127,10 @@ pub struct Discovery {
     me: EndpointKey,
     roles: Roles,
     greets: bool,
+    /// Up to this N, everybody has a session with everybody.
+    eager: usize,
+    /// Living members, those without a session too.
+    crowd: usize,
     /// IPv4 and IPv6.
     groups: (Option<SocketAddr>, Option<SocketAddr>),
     rng: Rng,
@@ -126,6 +139,7 @@ pub struct Discovery {
     members: Members,
     hints: Hints,
     seeds: Seeds,
+    remembered: Remembered,
     names: Names,
     replay: Replay,
     neighbours: Neighbours,
@@ -141,17 +155,22 @@ impl Discovery {
     pub fn new(now: Time, cfg: &Config, key: EndpointKey, rng: &mut Rng) -> Self {
         let mut rng = Rng::new(rng.bytes());
         let mut seeds = Seeds::default();
-        cfg.seeds.iter().for_each(|seed| seeds.add(now, *seed));
+        for seed in &cfg.seeds {
+            seeds.add(now, &[*seed]);
+        }
         Self {
             me: key,
             roles: Roles(cfg.roles),
             greets: cfg.greet_loopback,
+            eager: cfg.sessions_eager,
+            crowd: 0,
             groups: (cfg.group_v4, cfg.group_v6),
             own: Own::new(cfg.advertise.clone(), cfg.port, cfg.host_id),
             beacons: Beacons::new(now, cfg, &mut rng),
             members: Members::default(),
             hints: Hints::new(),
             seeds,
+            remembered: Remembered::new(now, &cfg.remembered),
             names: Names::new(key, &cfg.name),
             replay: Replay::default(),
             neighbours: Neighbours::default(),
@@ -255,7 +274,8 @@ impl Discovery {
             source: None,
             addresses: &member.addresses,
             port: member.port,
-            host_id: None,
+            // Of our host is what is told by our host with an address of loopback.
+            host_id: self.members.get(from).map(|entry| entry.host_id),
             iface: 0,
         });
         self.hint(now, key, addrs);
@@ -265,6 +285,9 @@ impl Discovery {
     /// the hint is out of date.
     fn hint(&mut self, now: Time, key: EndpointKey, addrs: Vec<SocketAddr>) -> bool {
         let Some(entry) = self.members.get(key.id) else {
+            if !self.is_eager() {
+                return true; // M-12: a session when one is needed
+            }
             self.hints.offer(now, key, addrs);
             self.hints.pump(now, &mut self.rng, &mut self.out);
             return true;
@@ -310,6 +333,7 @@ impl Discovery {
     ) {
         self.hints.forget(key.id);
         self.seeds.identified(addr, key.id);
+        self.remembered.met(addr);
         let news = self.members.up(MemberEntry {
             key,
             name: name.into(),
@@ -341,7 +365,8 @@ impl Discovery {
         }
     }
 
-    /// A dial ended without a session: that of `id`, or with `None` that of the seed at `addrs[0]`.
+    /// A dial ended without a session: that of `id`, or with `None` that of the contact at
+    /// `addrs`.
     pub fn on_dial_failed(
         &mut self,
         now: Time,
@@ -353,8 +378,9 @@ impl Discovery {
         if let Some(id) = id {
             self.members.dial_failed(now, id, &mut self.rng);
             self.hints.dial_failed(now, id, &mut self.rng);
-        } else if let Some(seed) = addrs.first() {
-            self.seeds.dial_failed(now, *seed, &mut self.rng);
+        } else if let Some(addr) = addrs.first() {
+            self.seeds.dial_failed(now, addrs, &mut self.rng);
+            self.remembered.dial_failed(now, *addr, &mut self.rng);
         }
     }
 
@@ -362,6 +388,7 @@ impl Discovery {
     pub fn on_seed_known(&mut self, seed: SocketAddr, id: EndpointId) {
         if self.members.is_live(id) {
             self.seeds.identified(seed, id);
+            self.remembered.met(seed);
         }
     }
 
@@ -384,9 +411,15 @@ impl Discovery {
         self.settling.news(now);
     }
 
-    /// Tries this address for ever.
-    pub fn add_seed(&mut self, now: Time, seed: SocketAddr) {
-        self.seeds.add(now, seed);
+    /// Tries for ever to reach somebody at one of these addresses, eight at most (D-80). False if
+    /// there is no room for another seed.
+    pub fn add_seed(&mut self, now: Time, addrs: &[SocketAddr]) -> bool {
+        self.seeds.add(now, addrs)
+    }
+
+    /// Ends what `add_seed` began with the same addresses; whoever was found stays.
+    pub fn remove_seed(&mut self, addrs: &[SocketAddr]) {
+        self.seeds.remove(addrs);
     }
 
     /// Lets everything that is due happen.
@@ -402,6 +435,8 @@ impl Discovery {
         self.members.on_timeout(now, &self.own, rng, out);
         let known = |addr| self.members.live_at(addr);
         self.seeds.on_timeout(now, known, |addr| self.own.is_own(addr), rng, out);
+        let met = |addr| known(addr).is_some() || self.own.is_own(addr);
+        self.remembered.on_timeout(now, met, self.members.live_counted() == 0, rng, out);
         self.settling.on_timeout(now, out);
         self.echo.on_timeout(now, out);
     }
@@ -415,6 +450,7 @@ impl Discovery {
                 self.hints.deadline(),
                 self.members.deadline(),
                 self.seeds.deadline(),
+                self.remembered.deadline(),
                 self.settling.deadline(),
                 self.echo.deadline(),
             ]
@@ -478,12 +514,55 @@ impl Discovery {
         let told = move |entry: &&MemberEntry| {
             entry.state == MemberState::Live && entry.counts() && entry.key.id != to
         };
-        self.members.iter().filter(told).map(MemberEntry::record)
+        let host = self.members.get(to).map(|entry| entry.host_id).filter(|id| *id != [0; 16]);
+        self.members.iter().filter(told).map(move |entry| entry.record(host == Some(entry.host_id)))
     }
 
     /// N: live members and ourselves; observers are not counted (D-17).
     pub fn live_count(&self) -> usize {
-        self.members.live_counted() + usize::from(!self.roles.has(roles::OBSERVER))
+        self.members.live_counted().max(self.crowd) + usize::from(!self.roles.has(roles::OBSERVER))
+    }
+
+    /// Membership counts so many living members, ourselves not.
+    pub fn set_crowd(&mut self, alive: usize) {
+        self.crowd = alive;
+        if !self.is_eager() {
+            self.hints.forget_waiting();
+        }
+    }
+
+    /// Few enough that everybody has a session with everybody (M-12).
+    pub fn is_eager(&self) -> bool {
+        self.live_count() <= self.eager
+    }
+
+    /// Membership heard of somebody without a session.
+    pub fn on_crowd_hint(&mut self, now: Time, key: EndpointKey, addrs: Vec<SocketAddr>) {
+        if self.goodbyes.is_none() && key.id != self.me.id {
+            self.hint(now, key, addrs);
+        }
+    }
+
+    /// Where to try somebody known by hearsay, best first (D-14).
+    pub fn ways(
+        &self,
+        addr: SocketAddr,
+        addresses: &[IpAddr],
+        host_id: [u8; 16],
+    ) -> Vec<SocketAddr> {
+        let port = addr.port();
+        let (source, host_id) = (Some(addr), Some(host_id));
+        self.own.candidates(&Known { worked: None, source, addresses, port, host_id, iface: 0 })
+    }
+
+    /// What we advertise, best first, and its version.
+    pub fn own_addresses(&self) -> (Vec<IpAddr>, u16, u64) {
+        (self.own.advertised(), self.own.port(), self.own.version)
+    }
+
+    /// Whether this life of a member said goodbye.
+    pub fn has_left(&self, key: EndpointKey) -> bool {
+        self.members.get(key.id).is_some_and(|it| it.key == key && it.state == MemberState::Left)
     }
 
     /// Live members of this name; ourselves not included.
@@ -531,7 +610,7 @@ impl Discovery {
 
 /// The address with another port (its scope kept); with its own if that is 0. A mapped IPv4 address
 /// becomes one.
-fn with_port(addr: SocketAddr, port: u16) -> SocketAddr {
+pub(crate) fn with_port(addr: SocketAddr, port: u16) -> SocketAddr {
     let mut addr = match addr.ip().to_canonical() {
         IpAddr::V4(ip) => SocketAddr::new(IpAddr::V4(ip), addr.port()),
         IpAddr::V6(_) => addr,

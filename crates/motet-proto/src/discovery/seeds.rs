@@ -1,16 +1,16 @@
 //! Peers that are known by address alone.
 
+use super::addresses::ADDRESSES_MAX;
 use super::jittered;
 use super::outbox::{Action, Outbox};
 use crate::Time;
 use crate::ids::EndpointId;
 use crate::rng::Rng;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-/// Seeds kept; more are ignored.
+/// Seeds kept; more are refused and counted.
 const SEEDS_MAX: usize = 256;
 /// Dials to seeds under way at once.
 const DIALS_MAX: usize = 2;
@@ -19,9 +19,10 @@ const BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// The longest wait.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
+/// A contact: a host whose port is not known has several addresses.
 #[derive(Debug)]
 struct Seed {
-    addr: SocketAddr,
+    addrs: Vec<SocketAddr>,
     backoff: Duration,
     state: State,
 }
@@ -39,15 +40,29 @@ enum State {
 pub(super) struct Seeds(Vec<Seed>);
 
 impl Seeds {
-    pub(super) fn add(&mut self, now: Time, addr: SocketAddr) {
-        if self.0.len() < SEEDS_MAX && self.0.iter().all(|seed| seed.addr != addr) {
-            self.0.push(Seed { addr, backoff: BACKOFF_MIN, state: State::Waiting(now) });
+    /// False if there is no room for one more.
+    pub(super) fn add(&mut self, now: Time, addrs: &[SocketAddr]) -> bool {
+        let addrs = addrs.get(..addrs.len().min(ADDRESSES_MAX)).unwrap_or_default();
+        if addrs.is_empty() || self.0.iter().any(|seed| seed.addrs == addrs) {
+            return true;
         }
+        if self.0.len() >= SEEDS_MAX {
+            return false;
+        }
+        let state = State::Waiting(now);
+        self.0.push(Seed { addrs: addrs.to_vec(), backoff: BACKOFF_MIN, state });
+        true
+    }
+
+    /// Not tried any more. A session that stands is not touched.
+    pub(super) fn remove(&mut self, addrs: &[SocketAddr]) {
+        let addrs = addrs.get(..addrs.len().min(ADDRESSES_MAX)).unwrap_or_default();
+        self.0.retain(|seed| seed.addrs != addrs);
     }
 
     /// The seed at this address is that member: let it be while its session stands (D-24).
     pub(super) fn identified(&mut self, addr: SocketAddr, id: EndpointId) {
-        if let Some(seed) = self.0.iter_mut().find(|seed| seed.addr == addr) {
+        for seed in self.0.iter_mut().filter(|seed| seed.addrs.contains(&addr)) {
             seed.state = State::Up(id);
             seed.backoff = BACKOFF_MIN;
         }
@@ -59,9 +74,11 @@ impl Seeds {
         }
     }
 
-    pub(super) fn dial_failed(&mut self, now: Time, addr: SocketAddr, rng: &mut Rng) {
-        let dialing =
-            |seed: &&mut Seed| seed.addr == addr && matches!(seed.state, State::Dialing(_));
+    pub(super) fn dial_failed(&mut self, now: Time, addrs: &[SocketAddr], rng: &mut Rng) {
+        let dialing = |seed: &&mut Seed| {
+            matches!(seed.state, State::Dialing(_))
+                && addrs.first().is_some_and(|addr| seed.addrs.contains(addr))
+        };
         if let Some(seed) = self.0.iter_mut().find(dialing) {
             seed.wait(now, rng);
         }
@@ -85,13 +102,17 @@ impl Seeds {
             let waiting = |seed: &&mut Seed| matches!(seed.state, State::Waiting(at) if at <= now);
             let due = self.0.iter_mut().filter(waiting).min_by_key(|seed| seed.at());
             let Some(seed) = due else { return };
-            if let Some(id) = known(seed.addr) {
+            if let Some(id) = seed.addrs.iter().find_map(|addr| known(*addr)) {
                 seed.state = State::Up(id);
-            } else if own(seed.addr) {
+                continue;
+            }
+            let others = seed.addrs.iter().copied().filter(|addr| !own(*addr));
+            let addrs: Vec<SocketAddr> = others.collect();
+            if addrs.is_empty() {
                 seed.wait(now, rng);
             } else {
                 seed.state = State::Dialing(now + super::DIAL_LOST);
-                out.push(Action::Dial { id: None, addrs: vec![seed.addr] }); // D-23
+                out.push(Action::Dial { id: None, addrs }); // D-23, D-80
             }
         }
     }

@@ -52,6 +52,7 @@ impl<C: Crypto> Node<C> {
         let mut records = Vec::with_capacity(BEACON_LEN);
         let beacon = self.discovery.beacon(0, self.interest.version());
         Realm::Beacon(beacon).encode(&mut records);
+        self.put_interest(&mut records);
         let header = RealmHeader {
             multicast,
             solicit,

@@ -27,6 +27,8 @@ impl<C: Crypto> Node<C> {
         if let Some(at) = self.discovery.deadline() {
             earlier(at, "discovery");
         }
+        earlier(self.crowd.deadline(), "membership");
+        earlier(self.strangers.deadline(), "sessions on demand");
         for dial in self.dials.values() {
             earlier(dial.deadline(), "dial");
         }
@@ -56,6 +58,9 @@ impl<C: Crypto> Node<C> {
             self.run_discovery(now);
             self.pool.tidy();
             self.blocks.tidy();
+        }
+        if !self.leaving {
+            self.crowd_timeout(now);
         }
         self.poll_dials(now);
         self.peers_timeout(now);

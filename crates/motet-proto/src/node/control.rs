@@ -5,17 +5,21 @@ use super::deliver::{budget, stream_end};
 use super::peer::{CONTROL_MAX, CONTROL_WINDOW, OutState};
 use crate::crypto::Crypto;
 use crate::events::{DownReason, Event};
-use crate::ids::{PubId, QueryId, QueryKey, StreamId};
+use crate::explain::Offence;
+use crate::ids::{EndpointId, PubId, QueryId, QueryKey, StreamId};
 use crate::time::Time;
 use crate::transport::stream::Item;
 use alloc::string::String;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use motet_wire::control::{Control as Record, MAX_MEMBERS, RejectReason};
-use motet_wire::record::Member;
+use motet_wire::record::{Member, Roles, roles};
 
 /// Questions per second that a peer may ask.
 const QUERIES_PER_SECOND: u32 = 10;
+
+/// How many of the members tell an observer of a newcomer, on average.
+const TELLERS: u64 = 8;
 
 impl<C: Crypto> Node<C> {
     /// Says something on a peer's control stream.
@@ -102,6 +106,9 @@ impl<C: Crypto> Node<C> {
     pub(super) fn tell_interest(&mut self, now: Time, at: usize) {
         let version = self.interest.version();
         let Some(peer) = self.peer(at) else { return };
+        if Roles(peer.roles).has(roles::NO_WRITER) {
+            return; // it writes nothing, so nobody's interest is of use to it (M-18)
+        }
         let told = peer.interest_told;
         if told == version && version > 0 {
             return;
@@ -122,6 +129,26 @@ impl<C: Crypto> Node<C> {
         }
     }
 
+    /// A newcomer is told of members and dials them; of those who look on nobody tells it, so they
+    /// are told of it (D-82).
+    pub(super) fn tell_observers(&mut self, now: Time, newcomer: EndpointId) {
+        let observes = |peer: &super::peer::Peer<C::Aead>| Roles(peer.roles).has(roles::OBSERVER);
+        let all = self.peers.iter().enumerate();
+        let watching = all.filter(|(_, peer)| peer.as_ref().is_some_and(observes));
+        let watching: Vec<usize> = watching.map(|(at, _)| at).collect();
+        for at in watching {
+            // All of us hear of the newcomer; eight are enough to tell of it.
+            let told = self.rng.below(self.discovery.live_count() as u64) < TELLERS;
+            let Some(observer) = self.peer(at).map(|peer| peer.key.id).filter(|_| told) else {
+                continue;
+            };
+            let member = self.discovery.relay(observer).find(|member| member.key.id == newcomer);
+            if let Some(member) = member {
+                self.say(now, at, &Record::Members(alloc::vec![member]));
+            }
+        }
+    }
+
     pub(super) fn drain_control(&mut self, now: Time, at: usize) {
         loop {
             let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
@@ -137,7 +164,10 @@ impl<C: Crypto> Node<C> {
         let Item::Message { body, .. } = item else { return };
         match Record::decode(&body) {
             Ok(record) => self.on_control(now, at, record),
-            Err(_) => self.counters.malformed_records += 1,
+            Err(_) => {
+                self.counters.malformed_records += 1;
+                self.offence_at(now, at, Offence::Malformed, 1);
+            }
         }
     }
 
@@ -161,13 +191,17 @@ impl<C: Crypto> Node<C> {
                     self.counters.messages_refused += 1;
                     let publication = PubId(stream);
                     self.events.push_back(Event::Refused { publication, reader, limit });
+                    self.note_refusal(now, at, stream, seq, limit);
                 }
             }
             Record::Interest(interest) => {
                 let Some(peer) = self.peer(at) else { return };
-                let before = peer.interest.version();
+                let (before, had) = (peer.interest.version(), peer.interest.refused());
                 let fits = peer.interest.apply(&interest).is_ok();
                 let newer = peer.interest.version() > before;
+                let (key, refused) = (peer.key, peer.interest.refused());
+                self.offence(now, key, Offence::InterestFlood, 1);
+                self.offence(now, key, Offence::FilterFlood, refused.saturating_sub(had));
                 if !fits {
                     // On a stream without holes a delta always fits: this peer makes things up.
                     let code = super::receive::close::FRAME_ERROR;
@@ -184,7 +218,10 @@ impl<C: Crypto> Node<C> {
                 }
                 self.run_discovery(now);
             }
-            Record::Query { id, what, cursor } => self.on_query(now, at, id, what, cursor),
+            Record::Query { id, what, cursor } => self.on_query(now, at, id, what, cursor, &[]),
+            Record::Ask { id, what, cursor, argument } => {
+                self.on_query(now, at, id, what, cursor, argument);
+            }
             Record::Answer { id, more, cursor, body } => {
                 let Some(peer) = self.peer(at) else { return };
                 if let Some(place) = peer.asked.iter().position(|asked| *asked == id) {
@@ -223,18 +260,19 @@ impl<C: Crypto> Node<C> {
         self.rearm(at);
     }
 
-    fn on_query(&mut self, now: Time, at: usize, id: u64, what: u8, cursor: u64) {
+    fn on_query(&mut self, now: Time, at: usize, id: u64, what: u8, cursor: u64, argument: &[u8]) {
         let Some(peer) = self.peer(at) else { return };
         let second = now.0 / 1_000_000_000;
         if peer.queries.0 != second {
             peer.queries = (second, 0);
         }
-        peer.queries.1 += 1;
+        peer.queries.1 += 1; // E-4
         if peer.queries.1 > QUERIES_PER_SECOND {
             self.counters.queries_limited += 1;
-            return;
+            return self.offence_at(now, at, Offence::QueryFlood, 1);
         }
         let key = QueryKey { from: peer.key.id, id };
-        self.events.push_back(Event::Query { key, what, cursor });
+        let argument = argument.to_vec();
+        self.events.push_back(Event::Query { key, what, cursor, argument });
     }
 }

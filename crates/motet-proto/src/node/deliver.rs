@@ -1,18 +1,22 @@
 //! Streams → subscriptions.
 
 use super::Node;
+use super::failures::StreamNote;
 use super::local::Subscription;
 use super::peer::Incoming;
 use crate::config::QueuePolicy;
 use crate::crypto::Crypto;
-use crate::events::{Delivery, Event, MissedReason, Received, WriterState};
+use crate::events::{Delivery, Event, MissedReason, WriterState};
 use crate::ids::{StreamId, SubId};
+use crate::received::{Received, Row, Run};
 use crate::time::Time;
-use crate::topics::queue::Pushed;
+use crate::topics::queue::{MESSAGE_COST_MIN, Pushed};
 use crate::transport::stream::{Budget, Item, Pool, Share};
 use alloc::vec::Vec;
+use bytes::Bytes;
 use motet_wire::control::Control as Record;
 use motet_wire::envelope::Envelope;
+use motet_wire::frame::Bodies;
 
 /// CLOSE_STREAM codes: below 16 the writer speaks, from 16 on the reader.
 pub(super) mod stream_end {
@@ -34,6 +38,7 @@ impl<C: Crypto> Node<C> {
         let delivery = sub.queue.pop();
         if delivery.is_none() {
             sub.notified = false;
+            self.runs.sweep(); // what was read by then may be over
         }
         if sub.stalled && (delivery.is_none() || sub.queue.bytes() * 2 <= sub.qos.queue_bytes) {
             self.unstall(now, id);
@@ -86,7 +91,7 @@ impl<C: Crypto> Node<C> {
                 return;
             }
             if !has_room(&self.subscriptions, incoming) {
-                incoming.stalled = true;
+                (incoming.stalled, incoming.stalled_at) = (true, now);
                 for id in &incoming.subs {
                     if let Some(sub) = self.subscriptions.get_mut(id) {
                         sub.stalled = true;
@@ -112,13 +117,13 @@ impl<C: Crypto> Node<C> {
     /// Hands one item of a stream to all subscriptions that read it.
     pub(super) fn deliver(&mut self, now: Time, at: usize, stream: StreamId, item: Item) {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
-        let (writer, name) = (peer.key, peer.name.clone());
+        let writer = peer.key;
         let one_way = peer.session.rtt.min() / 2;
         let Some(incoming) = peer.ins.get_mut(&stream) else { return };
-        let topic = incoming.topic.arc();
         let (seq, t_us, body) = match item {
             Item::Message { seq, t_us, body } => (seq, t_us, body),
             Item::Missed { from, n, reason } => {
+                let topic = incoming.topic.arc();
                 incoming.missed = incoming.missed.saturating_add(n);
                 self.counters.messages_missed = self.counters.messages_missed.saturating_add(n);
                 let end = from + n;
@@ -152,16 +157,13 @@ impl<C: Crypto> Node<C> {
             self.missed(at, stream, seq, MissedReason::Expired);
             return;
         }
-        let received = Received {
-            topic,
-            writer,
-            writer_name: name,
-            seq,
+        let run = self.runs.make(Run {
+            origin: incoming.origin.clone(),
             age: lag.age(one_way),
             published_us: incoming.lag.published_us(t_us),
-            body,
-            payload_at,
-        };
+            bytes: body,
+        });
+        let received = Received::alone(run, seq, payload_at);
         let mut lagging = Vec::new();
         if !incoming.starts.is_empty() && incoming.starts.values().all(|start| *start <= seq) {
             incoming.starts.clear();
@@ -180,12 +182,12 @@ impl<C: Crypto> Node<C> {
             let mine = if Some(id) == last { received.take() } else { received.clone() };
             let Some(mine) = mine else { continue };
             if sub.qos.abort_after.is_some_and(|limit| lag.behind > limit) {
-                sub.queue.push_missed(writer, mine.topic, 1, MissedReason::Lagging);
+                sub.queue.push_missed(writer, mine.topic().clone(), 1, MissedReason::Lagging);
                 self.counters.messages_missed += 1;
                 lagging.push(*id);
             } else if let Pushed::Refused(mine) = sub.queue.push(mine) {
                 // `has_room` looked before: only a message larger than the whole queue gets here.
-                sub.queue.push_missed(writer, mine.topic, 1, MissedReason::QueueFull);
+                sub.queue.push_missed(writer, mine.topic().clone(), 1, MissedReason::QueueFull);
                 self.counters.messages_missed += 1;
             } else {
                 self.counters.messages_delivered += 1;
@@ -195,6 +197,68 @@ impl<C: Crypto> Node<C> {
         if !lagging.is_empty() {
             self.abort_lagging(now, at, stream, &lagging);
         }
+    }
+
+    /// Hands a row of messages as it came to all subscriptions that read the stream: those next in
+    /// line, while nothing is held, missing or stopped. False if it is not as simple as that; then
+    /// nothing was handed over.
+    pub(super) fn deliver_row(
+        &mut self,
+        now: Time,
+        at: usize,
+        stream: StreamId,
+        (seq, t_us): (u64, u64),
+        packet: &Bytes,
+        bodies: &Bodies<'_>,
+    ) -> bool {
+        let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return false };
+        let (one_way, rtt) = (peer.session.rtt.min() / 2, peer.session.rtt_view());
+        let Some(incoming) = peer.ins.get_mut(&stream) else { return false };
+        if incoming.stalled
+            || !(incoming.starts.is_empty() && incoming.fresh.is_empty())
+            || !incoming.reader.is_next(seq)
+        {
+            return false;
+        }
+        let (mut cost, mut longest) = (0, 0);
+        for body in bodies.clone() {
+            if !Envelope::is_plain(body) {
+                return false;
+            }
+            cost += body.len().max(MESSAGE_COST_MIN);
+            longest = longest.max(body.len());
+        }
+        let lag = incoming.lag.on_message(now, t_us);
+        let age = lag.age(one_way);
+        let takes = |sub: &Subscription| {
+            sub.queue.takes(cost) && sub.qos.abort_after.is_none_or(|limit| lag.behind <= limit)
+        };
+        if longest as u64 > incoming.qos.max_message
+            || incoming.lifespan.is_some_and(|lifespan| age > lifespan)
+            || !incoming.subs.iter().all(|id| self.subscriptions.get(id).is_none_or(takes))
+        {
+            return false;
+        }
+        let n = bodies.len() as u32; // 255 at most
+        incoming.reader.set_rtt(rtt);
+        incoming.reader.on_row(now, u64::from(n), cost as u64);
+        let mut run = Some(self.runs.make(Run {
+            origin: incoming.origin.clone(),
+            age,
+            published_us: incoming.lag.published_us(t_us),
+            bytes: packet.slice_ref(bodies.bytes()),
+        }));
+        let last = incoming.subs.last();
+        for id in &incoming.subs {
+            let Some(sub) = self.subscriptions.get_mut(id) else { continue };
+            // The last one takes it: nearly always there is one.
+            let mine = if Some(id) == last { run.take() } else { run.clone() };
+            let Some(mine) = mine else { continue };
+            sub.queue.push_row(Row::new(mine, seq, n), cost);
+            self.counters.messages_delivered += u64::from(n);
+            notify(sub, *id, &mut self.events);
+        }
+        true
     }
 
     /// What is not delivered leaves a mark and is counted (T-52).
@@ -225,6 +289,10 @@ impl<C: Crypto> Node<C> {
         let topic = incoming.topic.arc();
         incoming.subs.retain(|id| !lagging.contains(id));
         let empty = incoming.subs.is_empty();
+        if empty {
+            let note = StreamNote::of_limit("lag", 0);
+            self.failures.stream(now, writer.id, &topic, note);
+        }
         for subscription in lagging.iter().copied() {
             let state = WriterState::TooSlow;
             let topic = topic.clone();
@@ -279,6 +347,7 @@ impl<C: Crypto> Node<C> {
 
     /// Moves messages of our own publications to our own subscriptions.
     pub(super) fn deliver_local(&mut self, now: Time, stream: StreamId) {
+        self.seal_packed();
         let Some(publication) = self.publications.get_mut(&stream) else { return };
         let topic = publication.topic.arc();
         for local in &mut publication.local {
@@ -302,18 +371,17 @@ impl<C: Crypto> Node<C> {
                         self.counters.messages_missed += 1;
                     }
                     None => {
-                        let payload = Envelope::decode(&entry.body).map_or(0, |e| e.payload.len());
+                        let body = publication.log.shared(entry);
+                        let payload = Envelope::decode(&body).map_or(0, |e| e.payload.len());
+                        let payload_at = body.len() - payload;
                         let behind = now.micros().saturating_sub(entry.t_us);
-                        sub.queue.push(Received {
-                            topic: topic.clone(),
-                            writer: self.key,
-                            writer_name: self.name.clone(),
-                            seq: local.next,
+                        let run = self.runs.make(Run {
+                            origin: publication.origin.clone(),
                             age: core::time::Duration::from_micros(behind),
                             published_us: self.wall.micros(now).saturating_sub(behind),
-                            body: entry.body.clone(),
-                            payload_at: entry.body.len() - payload,
+                            bytes: body,
                         });
+                        sub.queue.push(Received::alone(run, local.next, payload_at));
                         self.counters.messages_delivered += 1;
                     }
                 }

@@ -2,17 +2,21 @@
 
 use crate::config::{History, PubQos, SubQos};
 use crate::ids::{EndpointId, PubId, StreamId, SubId};
+use crate::received::Origin;
 use crate::time::Time;
 use crate::topics::filter::TopicFilter;
 use crate::topics::name::TopicName;
 use crate::topics::queue::Queue;
 use crate::transport::stream::log::Log;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A topic that this endpoint writes.
 pub(super) struct Publication {
     pub(super) id: PubId,
     pub(super) topic: TopicName,
+    /// What our own subscriptions are told.
+    pub(super) origin: Arc<Origin>,
     pub(super) hash: u64,
     pub(super) qos: PubQos,
     pub(super) log: Log,
@@ -45,6 +49,12 @@ pub(super) struct LocalReader {
 impl Publication {
     pub(super) fn stream(&self) -> StreamId {
         self.id.0
+    }
+
+    /// A message that counts `bytes` goes into the log as it is.
+    #[inline]
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        self.log.is_empty() || self.log.bytes() + bytes <= self.qos.log_bytes as u64
     }
 }
 

@@ -15,19 +15,26 @@
 //! | `offers` | publications ⇄ the readers that want them |
 //! | `readers` | what readers lack → how long the log keeps it |
 //! | `announce` | discovery's wishes → beacons, dials, probes |
+//! | `crowd` | membership, anti-entropy → realm packets, sessions on demand |
 //! | `partings` | peers that fall silent or leave |
 //! | `deliver` | streams → subscriptions |
 //! | `lanes` | publications → multicast groups → streams |
 //! | `transmit` | streams, feedback → packets |
 //! | `clockwork` | deadlines → all of them |
+//! | `explain` | all of them → why a peer gets our data or not |
+//! | `failures` | what went wrong → what `explain` remembers |
 //! | `verbs` | the application → publications, subscriptions |
 
 mod announce;
 mod clockwork;
 mod control;
+mod crowd;
 mod deliver;
+mod explain;
+mod failures;
 mod lanes;
 mod local;
+mod notes;
 mod offers;
 mod partings;
 mod peer;
@@ -46,28 +53,34 @@ use crate::config::{Config, ConfigError};
 use crate::counters::Counters;
 use crate::crypto::Crypto;
 use crate::discovery::Discovery;
+use crate::discovery::crowd::{Crowd, OwnProfile};
 use crate::events::Event;
 use crate::host::Via;
 use crate::ids::{EndpointId, EndpointKey, PubId, StreamId, SubId};
+use crate::received::Runs;
 use crate::rng::Rng;
 use crate::time::Time;
 use crate::topics::interest::LocalInterest;
 use crate::topics::matching::Index;
 use crate::transport::handshake::{Dial, HalfOpen, Load};
 use crate::transport::stream::Pool;
-use crate::transport::stream::log::Blocks;
+use crate::transport::stream::blocks::Blocks;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
+use failures::Failures;
 use lanes::Lanes;
 use local::{Publication, Subscription};
 use peer::Peer;
 use realm::{RealmKeys, Wall};
 
+pub use explain::{LAGGING_AFTER, Other};
 pub use lanes::{Carrier, WhyUnicast};
 pub use verbs::{AdvertiseError, Message, PublishError, QueryError, SubscribeError};
-pub use views::{PeerView, PublicationView, ReaderView, SubscriptionView, WriterView};
+pub use views::{
+    MemberView, MemberWhere, PeerView, PublicationView, ReaderView, SubscriptionView, WriterView,
+};
 
 /// An endpoint without sockets, threads or clock.
 ///
@@ -90,6 +103,8 @@ pub struct Node<C: Crypto> {
     realm: RealmKeys<C::Aead>,
     wall: Wall,
     discovery: Discovery,
+    crowd: Crowd,
+    strangers: crowd::Strangers,
     dials: BTreeMap<u32, Dial<C::Handshake>>,
     half_open: BTreeMap<u32, HalfOpen<C::Handshake>>,
     load: Load,
@@ -103,6 +118,9 @@ pub struct Node<C: Crypto> {
     matching: Index<SubId>,
     interest: LocalInterest,
     blocks: Blocks,
+    /// The publication whose newest messages are still in `blocks`.
+    packing: Option<StreamId>,
+    runs: Runs,
     outbox: VecDeque<Packet>,
     ready: VecDeque<usize>,
     events: VecDeque<Event>,
@@ -120,6 +138,7 @@ pub struct Node<C: Crypto> {
     rejected: Vec<(u32, Time)>,
     /// Another holder of our key was heard: the application is told once a minute.
     doubled: Doubled,
+    failures: Failures,
     /// Lives of peers that another took the place of, and when.
     replaced: VecDeque<(EndpointKey, Time)>,
     leaving: bool,
@@ -172,6 +191,15 @@ impl<C: Crypto> Node<C> {
         let key = EndpointKey { id: endpoint_id(&crypto, &crypto.public_key()), incarnation };
         let realm = RealmKeys::new(&crypto, &cfg.realm, key, &mut rng);
         let discovery = Discovery::new(now, &cfg, key, &mut rng);
+        let own = OwnProfile {
+            key,
+            name: cfg.name.clone(),
+            roles: cfg.roles,
+            host_id: cfg.host_id,
+            tags: cfg.tags.clone(),
+            port: cfg.port,
+        };
+        let crowd = Crowd::new(now, own, cfg.membership, &mut rng);
         Ok(Self {
             name: cfg.name.as_str().into(),
             wall: Wall::new(wall_ms, now),
@@ -182,6 +210,8 @@ impl<C: Crypto> Node<C> {
             key,
             realm,
             discovery,
+            crowd,
+            strangers: crowd::Strangers::default(),
             rng,
             dials: BTreeMap::new(),
             half_open: BTreeMap::new(),
@@ -195,6 +225,8 @@ impl<C: Crypto> Node<C> {
             matching: Index::default(),
             interest: LocalInterest::default(),
             blocks: Blocks::default(),
+            packing: None,
+            runs: Runs::default(),
             outbox: VecDeque::new(),
             ready: VecDeque::new(),
             events: VecDeque::new(),
@@ -207,6 +239,7 @@ impl<C: Crypto> Node<C> {
             timed: BTreeSet::new(),
             resets: (0, 0),
             rejected: Vec::new(),
+            failures: Failures::new(),
             doubled: Doubled { born: now, told: None },
             replaced: VecDeque::new(),
             leaving: false,
@@ -234,6 +267,16 @@ impl<C: Crypto> Node<C> {
         {
             peer.queued = true;
             self.ready.push_back(at);
+        }
+    }
+
+    /// What was published last becomes readable: before anything is sent or delivered, and before
+    /// another publication packs.
+    fn seal_packed(&mut self) {
+        if let Some(stream) = self.packing.take()
+            && let Some(publication) = self.publications.get_mut(&stream)
+        {
+            publication.log.seal(&mut self.blocks);
         }
     }
 

@@ -2,12 +2,14 @@
 
 use super::Node;
 use super::deliver::{free, stream_end};
+use super::failures::StreamNote;
 use super::lanes::{Leaves, Tie};
 use super::local::Subscription;
 use super::peer::{Incoming, OutState, Outgoing, STREAMS_MAX};
 use crate::crypto::Crypto;
 use crate::events::{DownReason, Event, WriterState};
 use crate::ids::{StreamId, SubId};
+use crate::received::Origin;
 use crate::time::Time;
 use crate::topics::lag::LagClock;
 use crate::topics::name::TopicName;
@@ -69,11 +71,12 @@ impl<C: Crypto> Node<C> {
             ready: false,
             hot: false,
             offered: log.first(),
+            offered_at: now,
             behind: false,
             status_from: 0,
             tie: Tie::NONE,
         });
-        out.offered = log.first();
+        (out.offered, out.offered_at) = (log.first(), now);
         if out.state != OutState::Suspended {
             out.state = OutState::Offered;
         }
@@ -131,6 +134,7 @@ impl<C: Crypto> Node<C> {
         };
         if let Some(reason) = reason {
             self.counters.streams_rejected += 1;
+            self.note_reject(now, key, &topic.arc(), reason, &open.type_tag, &misfit);
             let detail = misfit.unwrap_or_default();
             let stream = u64::from(stream);
             self.say(
@@ -164,8 +168,10 @@ impl<C: Crypto> Node<C> {
             order: Order::Fifo,
             max_message: self.cfg.max_message,
         };
+        let (writer, writer_name) = (key, peer.name.clone());
         let incoming = peer.ins.entry(stream).or_insert_with(|| Incoming {
             topic: topic.clone(),
+            origin: Origin { topic: topic.arc(), writer, writer_name }.into(),
             reader: Reader::new(start, qos),
             subs: Vec::new(),
             starts: Default::default(),
@@ -179,6 +185,7 @@ impl<C: Crypto> Node<C> {
             type_tag: open.type_tag.as_str().into(),
             hot: false,
             stalled: false,
+            stalled_at: now,
             suspended: false,
             rewound: false,
         });
@@ -186,6 +193,7 @@ impl<C: Crypto> Node<C> {
             let later = subs.iter().filter_map(|id| Some((*id, wish(id)?)));
             incoming.starts.extend(later.filter(|(_, wanted)| *wanted > start));
         }
+        self.failures.streaming(key.id, &topic.arc());
         incoming.suspended = false;
         incoming.first_avail = open.first_avail;
         incoming.lag.origin(now, open.t_us, open.wall_us);
@@ -239,6 +247,7 @@ impl<C: Crypto> Node<C> {
         let joined = out.state != OutState::Active;
         out.state = OutState::Active;
         let key = peer.key;
+        self.failures.streaming(key.id, &publication.topic.arc());
         peer.make_ready(stream);
         peer.heat_out(stream);
         self.wake(at);
@@ -264,6 +273,9 @@ impl<C: Crypto> Node<C> {
         out.state = OutState::Rejected { reason, version };
         publication.readers.retain(|reader| *reader != at);
         let topic = publication.topic.arc();
+        let ours = &publication.qos.type_tag;
+        let note = StreamNote::of_types(super::explain::of_reject(reason), ours, detail);
+        self.failures.stream(now, peer.key.id, &topic, note);
         if reason == RejectReason::TypeDiffers && peer.mismatch_is_news(&topic) {
             self.counters.type_mismatches += 1;
             self.events.push_back(Event::TypeMismatch {
@@ -284,6 +296,10 @@ impl<C: Crypto> Node<C> {
             self.cut_off(now, at, stream);
             if let Some(incoming) = self.drop_incoming(at, stream) {
                 self.evicted |= evicted;
+                if evicted {
+                    let note = StreamNote::of_limit("slowness", 0);
+                    self.failures.stream(now, writer.id, &incoming.topic.arc(), note);
+                }
                 let state = if evicted { WriterState::Evicted } else { WriterState::Left };
                 for subscription in incoming.subs {
                     let topic = incoming.topic.arc();

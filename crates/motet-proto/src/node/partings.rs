@@ -10,6 +10,7 @@ use crate::time::Time;
 use crate::transport::liveness::State;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 impl<C: Crypto> Node<C> {
     /// A peer's session died of silence: its streams wait for its return (T-5).
@@ -53,6 +54,8 @@ impl<C: Crypto> Node<C> {
         }
         offered.into_iter().for_each(|stream| self.on_acked(now, stream));
         self.discovery.on_session_down(now, key, reason);
+        self.crowd.on_session_down(now, key, false);
+        self.run_crowd(now);
         self.run_discovery(now);
     }
 
@@ -109,13 +112,28 @@ impl<C: Crypto> Node<C> {
             self.on_acked(now, stream);
         }
         self.discovery.on_session_down(now, key, reason);
+        let gone = matches!(reason, DownReason::Left | DownReason::Restarted);
+        self.crowd.on_session_down(now, key, gone);
+        self.run_crowd(now);
     }
 
-    /// Pings a peer now; its round trip and last sign of life show the answer.
+    /// Pings a peer now; its round trip and last sign of life show the answer. A member without a
+    /// session gets one. False if it is nobody that we know.
     pub fn ping(&mut self, now: Time, to: EndpointId) -> bool {
+        if !self.by_id.contains_key(&to) {
+            return self.want(now, to);
+        }
         let Some((at, peer)) = self.peer_by_id(to) else { return false };
+        peer.used = now;
         peer.session.ping = true;
         self.finish_input(now, at);
         true
+    }
+
+    /// How many round trips to this peer were measured, and the last one.
+    pub fn round_trip(&self, of: EndpointId) -> Option<(u64, Duration)> {
+        let at = *self.by_id.get(&of)?;
+        let rtt = &self.peers.get(at)?.as_ref()?.session.rtt;
+        Some((rtt.samples(), rtt.latest()))
     }
 }

@@ -3,6 +3,7 @@
 use super::lanes::Tie;
 use crate::fragmentation::assembly::Assembly;
 use crate::ids::{EndpointKey, StreamId, SubId};
+use crate::received::Origin;
 use crate::time::Time;
 use crate::topics::interest::RemoteInterest;
 use crate::topics::lag::LagClock;
@@ -62,6 +63,8 @@ pub(super) struct Peer<A> {
     pub(super) turn: u64,
     /// Topics on which the application was told that types differ.
     pub(super) mismatches: Vec<Arc<str>>,
+    /// When it last carried something (M-13).
+    pub(super) used: Time,
 }
 
 /// Before this none of the hot streams has anything to do. It may be too early, never too late: so
@@ -147,6 +150,8 @@ pub(super) struct Outgoing {
     pub(super) hot: bool,
     /// The first message that was offered: kept until the answer.
     pub(super) offered: u64,
+    /// When OPEN was said last.
+    pub(super) offered_at: Time,
     /// It came back after the log had moved past what it wants: it is told what it missed.
     pub(super) behind: bool,
     /// A STATUS in a packet below this was said before the reader chose its place.
@@ -169,6 +174,7 @@ pub(super) enum OutState {
 
 pub(super) struct Incoming {
     pub(super) topic: TopicName,
+    pub(super) origin: Arc<Origin>,
     pub(super) reader: Reader<Assembly>,
     pub(super) subs: Vec<SubId>,
     /// Where subscriptions start that came when the stream was open already.
@@ -185,6 +191,8 @@ pub(super) struct Incoming {
     pub(super) type_tag: Arc<str>,
     pub(super) hot: bool,
     pub(super) stalled: bool,
+    /// When it was stalled last.
+    pub(super) stalled_at: Time,
     pub(super) suspended: bool,
     /// Its reader went back to an earlier message while it was suspended.
     pub(super) rewound: bool,

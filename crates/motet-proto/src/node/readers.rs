@@ -148,6 +148,7 @@ impl<C: Crypto> Node<C> {
         if let Some(at) = publication.readers.iter().find(holds).copied() {
             self.say(now, at, &Record::CloseStream { stream, code: stream_end::EVICTED });
             self.drop_outgoing(now, at, stream, DownReason::Evicted);
+            self.note_eviction(now, at, stream);
             if let Some(peer) = self.peer(at) {
                 // Not offered again before its interest changes.
                 let version = peer.interest.version();
@@ -161,6 +162,7 @@ impl<C: Crypto> Node<C> {
                         state,
                         priority: 7,
                         ready: false,
+                        offered_at: now,
                         hot: false,
                         offered: log.next(),
                         behind: false,

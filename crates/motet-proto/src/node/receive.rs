@@ -5,6 +5,7 @@ use super::deliver::{budget, has_room};
 use super::peer::OutState;
 use crate::crypto::Crypto;
 use crate::events::{DownReason, Event, WriterState};
+use crate::explain::{Offence, Outcome, Reason};
 use crate::host::{HostEvent, RecvMeta, Via};
 use crate::ids::{EndpointKey, StreamId};
 use crate::time::Time;
@@ -25,6 +26,10 @@ pub(super) mod close {
     pub(in crate::node) const LEAVING: u64 = 0;
     /// The peer broke the protocol.
     pub(in crate::node) const FRAME_ERROR: u64 = 2;
+    /// The realm does not, or no more, authorise the peer's key.
+    pub(in crate::node) const NOT_AUTHORISED: u64 = 3;
+    /// It carries nothing, and there are too many for everybody to have one.
+    pub(in crate::node) const IDLE: u64 = 4;
 }
 
 impl<C: Crypto> Node<C> {
@@ -45,7 +50,7 @@ impl<C: Crypto> Node<C> {
             PacketType::Hs3 => self.on_hs3(now, &meta, &packet),
             PacketType::Cookie => self.on_cookie(now, &meta, &packet),
             PacketType::Reset => self.on_reset(now, &packet),
-            PacketType::Vneg => self.on_vneg(now, &packet),
+            PacketType::Vneg => self.on_vneg(now, &meta, &packet),
             PacketType::Mdata => self.on_mdata(now, &meta, packet),
             PacketType::Hint => self.counters.unsupported_packets += 1, // S-60
         }
@@ -61,6 +66,7 @@ impl<C: Crypto> Node<C> {
                 self.mtu_cap = u16::try_from(payload).unwrap_or(u16::MAX);
                 self.discovery.on_interfaces(now, &list);
                 self.lanes_on_interfaces(now, &list);
+                self.crowd_addresses(now);
                 for at in 0..self.peers.len() {
                     if let Some(peer) = self.peer(at) {
                         let own = || list.iter().flat_map(|face| &face.addresses);
@@ -87,7 +93,11 @@ impl<C: Crypto> Node<C> {
                     }
                 }
             }
+            HostEvent::Refused(dst) => self.failures.dialled(now, None, dst, Outcome::Refused),
             HostEvent::Unreachable(dst) => {
+                let dialled = self.dials.values().find(|dial| dial.addrs().contains(&dst));
+                let id = dialled.and_then(|dial| dial.id);
+                self.failures.dialled(now, id, dst, Outcome::NoRoute);
                 self.dials.values_mut().for_each(|dial| dial.unreachable(now, dst));
                 self.poll_dials(now);
             }
@@ -133,6 +143,9 @@ impl<C: Crypto> Node<C> {
             }
         }
         let multicast = matches!(meta.via, Via::Group { .. });
+        if multicast && from.id != self.key.id {
+            self.failures.heard_multicast(now, from.id);
+        }
         for record in Records::new(records) {
             match record {
                 Ok(Realm::Beacon(beacon)) if !header.leaving => {
@@ -146,9 +159,17 @@ impl<C: Crypto> Node<C> {
                         multicast,
                         counters,
                     );
+                    let source = crate::discovery::with_port(meta.src, beacon.port);
+                    self.crowd.on_beacon(now, from, &beacon, source);
+                }
+                Ok(record) if from.id != self.key.id && !header.leaving => {
+                    self.on_crowd_record(now, from, meta, &record);
                 }
                 Ok(_) => {}
-                Err(_) => self.counters.malformed_records += 1,
+                Err(_) => {
+                    self.counters.malformed_records += 1;
+                    self.offence(now, from, Offence::Malformed, 1);
+                }
             }
         }
         if let Some((at, peer)) = self.peer_by_id(from.id)
@@ -157,6 +178,7 @@ impl<C: Crypto> Node<C> {
             peer.session.watch.doubt(now); // any hint of the dead is worth a PING
             self.rearm(at);
         }
+        self.run_crowd(now);
         self.run_discovery(now);
     }
 
@@ -223,6 +245,7 @@ impl<C: Crypto> Node<C> {
         }
         if broken {
             self.counters.malformed_frames += 1; // W-21
+            self.offence_at(now, at, Offence::Malformed, 1);
             self.close_peer(now, at, close::FRAME_ERROR, DownReason::Protocol);
             return;
         }
@@ -248,8 +271,10 @@ impl<C: Crypto> Node<C> {
                 self.drain(now, at, stream);
             }
             Frame::Msgs { stream, first_seq, t_us, repair, bodies } => {
-                for (seq, body) in (first_seq..).zip(bodies) {
-                    self.on_message(now, at, stream, seq, t_us, packet.slice_ref(body), repair);
+                if !self.deliver_row(now, at, stream, (first_seq, t_us), packet, &bodies) {
+                    for (seq, body) in (first_seq..).zip(bodies) {
+                        self.on_message(now, at, stream, seq, t_us, packet.slice_ref(body), repair);
+                    }
                 }
                 self.drain(now, at, stream);
             }
@@ -261,6 +286,7 @@ impl<C: Crypto> Node<C> {
                 Some(lost) => self.counters.packets_lost += lost,
                 None => {
                     self.counters.malformed_frames += 1; // S-17
+                    self.offence_at(now, at, Offence::Malformed, 1);
                     self.close_peer(now, at, close::FRAME_ERROR, DownReason::Protocol);
                     return false;
                 }
@@ -293,6 +319,7 @@ impl<C: Crypto> Node<C> {
                     outcome
                 };
                 self.counters.naks_ignored += outcome.ignored;
+                self.offence_at(now, at, Offence::NakFlood, outcome.ignored);
             }
             Frame::Heartbeat { stream, first_avail, next_seq, answer, end, blocked } => {
                 let arrival = Arrival::by_session(now, peer.session.received, false);
@@ -317,8 +344,13 @@ impl<C: Crypto> Node<C> {
                 }
             }
             Frame::Close { code, .. } => {
+                if code == close::NOT_AUTHORISED {
+                    let (id, addr) = (peer.key.id, peer.session.path.remote);
+                    self.note_refused(now, id, addr, Reason::Revoked);
+                }
                 let reason = match code {
                     close::LEAVING => DownReason::Left,
+                    close::IDLE => DownReason::Idle,
                     _ => DownReason::Protocol,
                 };
                 self.free_peer(now, at, reason);
@@ -446,14 +478,15 @@ impl<C: Crypto> Node<C> {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let rtt = peer.session.rtt_view();
         if stream == 0 {
-            let control = &mut peer.control;
+            let (control, key) = (&mut peer.control, peer.key);
             let log = &control.log;
-            if control.cursor.on_status(log, now, &rtt, next_seq, next_off, window).is_err() {
-                self.counters.status_rejected += 1;
-            }
+            let false_status =
+                control.cursor.on_status(log, now, &rtt, next_seq, next_off, window).is_err();
+            self.counters.status_rejected += u64::from(false_status);
             let acked = control.cursor.acked();
             control.log.trim(acked, 0, now.micros(), None);
             control.ready = control.cursor.has_work(&control.log);
+            self.offence(now, key, Offence::FalseStatus, u64::from(false_status));
             self.resync(now, at);
             return;
         }
@@ -486,7 +519,10 @@ impl<C: Crypto> Node<C> {
                     None => {}
                 }
             }
-            Err(_) => self.counters.status_rejected += 1,
+            Err(_) => {
+                self.counters.status_rejected += 1;
+                self.offence_at(now, at, Offence::FalseStatus, 1);
+            }
         }
     }
 
@@ -536,6 +572,8 @@ impl<C: Crypto> Node<C> {
             self.tell_joined(stream, key);
         }
         self.discovery.on_session_up(now, key, &name, addr, roles, host_id);
+        self.crowd.on_session_up(now, key, &name, addr, roles, host_id);
+        self.run_crowd(now);
         self.run_discovery(now);
     }
 

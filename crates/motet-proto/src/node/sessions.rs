@@ -4,6 +4,7 @@ use super::Node;
 use super::peer::{Control, OutState, Peer, Soonest};
 use crate::crypto::Crypto;
 use crate::events::{DownReason, Event};
+use crate::explain::Reason;
 use crate::ids::{EndpointId, EndpointKey};
 use crate::time::Time;
 use crate::topics::interest::RemoteInterest;
@@ -49,6 +50,7 @@ impl<C: Crypto> Node<C> {
                 && !dead
                 && !crate::planted::on("old_incarnation_accepted")
             {
+                self.note_refused(now, key.id, agreed.addr, Reason::Clock);
                 self.rejected(now, agreed.local);
                 return None;
             }
@@ -58,6 +60,7 @@ impl<C: Crypto> Node<C> {
                 self.note_replaced(now, old, key);
             }
         } else if self.peers_held() >= self.cfg.sessions_max {
+            self.note_refused(now, key.id, agreed.addr, Reason::Limit);
             self.counters.handshakes_limited += 1;
             return None;
         }
@@ -78,8 +81,13 @@ impl<C: Crypto> Node<C> {
             None => self.add_peer(now, key, params, session),
         };
         self.by_index.insert(index, at);
+        self.note_met(now, key, addr, params);
         self.discovery.on_session_up(now, key, &params.name, addr, params.roles, params.host_id);
+        self.crowd.on_session_up(now, key, &params.name, addr, params.roles, params.host_id);
         self.greet(now, at);
+        self.tell_observers(now, key.id);
+        self.ask_now(now, at);
+        self.run_crowd(now);
         self.run_discovery(now);
         Some(at)
     }
@@ -136,6 +144,7 @@ impl<C: Crypto> Node<C> {
             asked: Vec::new(),
             turn: 0,
             mismatches: Vec::new(),
+            used: now,
         };
         self.events.push_back(Event::PeerUp { key, name: peer.name.clone() });
         let at = self.peers.iter().position(Option::is_none).unwrap_or(self.peers.len());

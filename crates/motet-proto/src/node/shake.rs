@@ -4,6 +4,7 @@ use super::peer::Probe;
 use super::{Doubled, Node, Packet};
 use crate::crypto::{Cipher, Crypto, Handshake as _, Role};
 use crate::events::Event;
+use crate::explain::{Outcome, Reason};
 use crate::host::{RecvMeta, Via};
 use crate::ids::{EndpointId, EndpointKey};
 use crate::time::Time;
@@ -109,6 +110,9 @@ impl<C: Crypto> Node<C> {
         }
         for (index, id, addrs) in failed {
             self.dials.remove(&index);
+            for addr in &addrs {
+                self.failures.dialled(now, id, *addr, Outcome::Silent);
+            }
             self.discovery.on_dial_failed(now, id, &addrs, &mut self.counters);
         }
         self.half_open.retain(|_, half| now.since(half.since) < HALF_OPEN_FOR);
@@ -153,6 +157,7 @@ impl<C: Crypto> Node<C> {
         }
         let suite = hs1.suites[0];
         if hs1.versions & VERSIONS == 0 || !self.crypto.suites().contains(&suite) || suite == 0 {
+            self.note_refused(now, hs1.id, meta.src, Reason::Version);
             let vneg = Vneg { versions: VERSIONS, index: hs1.index, suites: self.crypto.suites() };
             let bytes = vneg.encode().to_vec();
             self.push(Packet { via: Via::Unicast, dst: meta.src, src: meta.dst, bytes });
@@ -170,6 +175,7 @@ impl<C: Crypto> Node<C> {
                 peer.probe.get_or_insert_with(|| Probe::new(now)).deadly = true;
                 self.counters.stale_handshakes += 1;
                 self.rearm(at);
+                self.note_stale(now, hs1.id, meta.src, hs1.stamp);
                 return;
             }
         }
@@ -189,6 +195,7 @@ impl<C: Crypto> Node<C> {
         if self.half_open.len() >= HALF_OPEN_MAX
             || (self.peers_held() >= self.cfg.sessions_max && !self.by_id.contains_key(&hs1.id))
         {
+            self.note_refused(now, hs1.id, meta.src, Reason::Limit);
             self.counters.handshakes_limited += 1;
             return;
         }
@@ -292,6 +299,7 @@ impl<C: Crypto> Node<C> {
             // Anybody can write this packet: the true answer may still come.
             self.counters.handshakes_failed += 1;
             dial.failures += 1;
+            self.failures.dialled(now, dial.id, meta.src, Outcome::Unproven);
             if dial.failures < FAILURES_MAX {
                 self.dials.insert(dial.index, dial);
             } else {
@@ -352,6 +360,7 @@ impl<C: Crypto> Node<C> {
         id: EndpointId,
     ) {
         self.counters.handshakes_failed += 1;
+        self.failures.dialled(now, dial.id, addr, Outcome::SomebodyElse);
         self.discovery.on_dial_failed(now, dial.id, &dial.addrs(), &mut self.counters);
         let held = self
             .peer_by_id(id)

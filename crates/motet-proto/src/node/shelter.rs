@@ -4,6 +4,7 @@ use super::peer::Peer;
 use super::shake::{VERSIONS, best};
 use super::{Node, Packet};
 use crate::crypto::Crypto;
+use crate::explain::Outcome;
 use crate::host::{RecvMeta, Via};
 use crate::time::Time;
 use crate::transport::liveness::State;
@@ -69,14 +70,20 @@ impl<C: Crypto> Node<C> {
     }
 
     /// VNEG: the responder speaks none of what we offered.
-    pub(super) fn on_vneg(&mut self, now: Time, datagram: &[u8]) {
+    pub(super) fn on_vneg(&mut self, now: Time, meta: &RecvMeta, datagram: &[u8]) {
         let Ok(vneg) = Vneg::decode(datagram) else {
             self.counters.malformed_packets += 1;
             return;
         };
         let Some(dial) = self.dials.get(&vneg.index) else { return };
         let common = best(self.crypto.suites(), vneg.suites).filter(|suite| *suite != dial.suite);
-        let (Some(suite), true) = (common, vneg.versions & VERSIONS != 0) else { return };
+        let (Some(suite), true) = (common, vneg.versions & VERSIONS != 0) else {
+            if dial.addrs().contains(&meta.src) {
+                let id = dial.id;
+                self.failures.dialled(now, id, meta.src, Outcome::Version);
+            }
+            return;
+        };
         let Some(mut dial) = self.dials.remove(&vneg.index) else { return };
         let mut suites = self.crypto.suites();
         if let Some(at) = suites.iter().position(|s| *s == suite) {

@@ -15,7 +15,6 @@ use crate::transport::stream::cursor::{Piece, Space};
 use crate::transport::stream::log::Log;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
-use motet_wire::codec::put_vi;
 use motet_wire::frame::{Frame, GapReason, NakBuilder, NakItem, put_msgs_header};
 
 /// Most bytes of one transmit.
@@ -31,6 +30,7 @@ impl<C: Crypto> Node<C> {
     /// The next datagrams to send, written over `out`.
     pub fn poll_transmit(&mut self, now: Time, out: &mut TxBatch) -> Option<Transmit> {
         out.bytes.clear();
+        self.seal_packed();
         let transmit = self.next_transmit(now, out)?;
         let count = transmit.len.div_ceil(transmit.segment.max(1));
         self.counters.datagrams_sent += count as u64;
@@ -474,22 +474,19 @@ pub(super) fn encode_piece(stream: StreamId, log: &Log, piece: Piece, out: &mut 
         Piece::Whole { seq, count, repair } => {
             let Some(first) = log.get(seq) else { return };
             if count == 1 {
-                let (t_us, body) = (first.t_us, &first.body[..]);
+                let (t_us, body) = (first.t_us, log.body(first));
                 Frame::Msg { stream, seq, t_us, repair, body }.encode(out);
                 return;
             }
             let n = u8::try_from(count).unwrap_or(u8::MAX);
             put_msgs_header(out, stream, seq, first.t_us, repair, n);
-            for entry in log.from(seq).take(usize::from(n)) {
-                put_vi(out, entry.body.len() as u64);
-                out.extend_from_slice(&entry.body);
-            }
+            log.put_run(seq, u64::from(n), out);
         }
         Piece::Fragment { seq, off, len, total, repair } => {
             let Some(entry) = log.get(seq) else { return };
             let from = usize::try_from(off).unwrap_or(usize::MAX);
             let Some(body) =
-                entry.body.get(from..).and_then(|rest| rest.get(..usize::try_from(len).ok()?))
+                log.body(entry).get(from..).and_then(|rest| rest.get(..usize::try_from(len).ok()?))
             else {
                 return;
             };

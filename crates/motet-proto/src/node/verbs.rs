@@ -9,6 +9,7 @@ use crate::crypto::Crypto;
 use crate::events::DownReason;
 use crate::host::Via;
 use crate::ids::{EndpointId, PubId, QueryId, QueryKey, StreamId, SubId};
+use crate::received::Origin;
 use crate::time::Time;
 use crate::topics::filter::{FilterError, TopicFilter};
 use crate::topics::name::{NameError, TopicName};
@@ -22,7 +23,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
-use motet_wire::control::{Control as Record, MAX_ANSWER};
+use motet_wire::control::{Control as Record, MAX_ANSWER, MAX_ARGUMENT};
 use motet_wire::envelope;
 use motet_wire::frame::Frame;
 
@@ -145,7 +146,7 @@ impl core::error::Error for SubscribeError {}
 /// Why [`Node::query`] refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum QueryError {
-    /// No session with that endpoint stands.
+    /// No session with that endpoint stands, and nobody of that id is known.
     NotConnected,
     /// Too many questions are open.
     Limit,
@@ -215,8 +216,10 @@ impl<C: Crypto> Node<C> {
         let id = PubId(stream);
         let hash = self.realm.topic_hash(&self.crypto, topic.as_str());
         self.by_topic.insert(topic.arc(), id);
+        let (writer, writer_name) = (self.key, self.name.clone());
         let publication = Publication {
             id,
+            origin: Origin { topic: topic.arc(), writer, writer_name }.into(),
             hash,
             log: Log::new(1),
             holders: 1,
@@ -237,6 +240,7 @@ impl<C: Crypto> Node<C> {
             self.match_up(now, at, stream);
             self.rearm(at);
         }
+        self.want_readers(now, stream);
         Ok(id)
     }
 
@@ -283,17 +287,23 @@ impl<C: Crypto> Node<C> {
         if size as u64 > self.cfg.max_message {
             return Err(PublishError::TooLarge { size, max: self.cfg.max_message });
         }
-        self.make_room(now, stream, cost(size))?;
+        if !publication.has_room(cost(size)) {
+            self.make_room(now, stream, cost(size))?;
+        }
+        let plain = key.is_none() && headers.is_empty();
+        if !plain || self.packing != Some(stream) {
+            self.seal_packed();
+        }
         let publication = self.publications.get_mut(&stream).ok_or(PublishError::Closed)?;
-        let body = if key.is_none() && headers.is_empty() {
-            self.blocks.copy(&[&[0], payload])
+        let hash = key.map_or(0, |key| self.realm.hash(&self.crypto, key).max(1));
+        let seq = if plain {
+            self.packing = Some(stream);
+            publication.log.pack(&mut self.blocks, payload, now.micros())
         } else {
             let mut bytes = Vec::with_capacity(size);
             envelope::encode(&mut bytes, key, headers, payload);
-            bytes.into()
+            publication.log.push(bytes.into(), now.micros(), hash)
         };
-        let hash = key.map_or(0, |key| self.realm.hash(&self.crypto, key).max(1));
-        let seq = publication.log.push(body, now.micros(), hash);
         if publication.qos.conflate && hash != 0 {
             let unsent = publication.readers.iter().filter_map(|at| {
                 self.peers.get(*at)?.as_ref()?.outs.get(&stream).map(|out| out.cursor.next())
@@ -312,7 +322,8 @@ impl<C: Crypto> Node<C> {
             }
             let Some(peer) = self.peers.get_mut(*at).and_then(Option::as_mut) else { continue };
             let Some(out) = peer.outs.get_mut(&stream) else { continue };
-            if out.state != OutState::Active {
+            // What is ready is looked at again when it is sent.
+            if out.state != OutState::Active || (out.ready && peer.queued) {
                 continue;
             }
             if out.cursor.has_work(&publication.log) {
@@ -346,10 +357,7 @@ impl<C: Crypto> Node<C> {
 
     /// Makes room for `bytes` in a log, as its policy says (T-15).
     fn make_room(&mut self, now: Time, stream: StreamId, bytes: u64) -> Result<(), PublishError> {
-        let fits = |publication: &Publication| {
-            publication.log.is_empty()
-                || publication.log.bytes() + bytes <= publication.qos.log_bytes as u64
-        };
+        let fits = |publication: &Publication| publication.has_room(bytes);
         let publication = self.publications.get(&stream).ok_or(PublishError::Closed)?;
         if fits(publication) {
             return Ok(());
@@ -397,6 +405,7 @@ impl<C: Crypto> Node<C> {
 
     /// Ends a publication for all its readers.
     pub(super) fn free_publication(&mut self, now: Time, stream: StreamId) {
+        self.seal_packed();
         self.end_lanes_of(now, stream);
         let Some(publication) = self.publications.remove(&stream) else { return };
         self.by_topic.remove(&publication.topic.arc());
@@ -521,6 +530,7 @@ impl<C: Crypto> Node<C> {
                 self.rearm(at);
             }
         }
+        self.crowd.set_interest(self.interest.version());
         self.discovery.on_interest_changed(now);
         self.run_discovery(now);
     }
@@ -567,14 +577,41 @@ impl<C: Crypto> Node<C> {
         what: u8,
         cursor: u64,
     ) -> Result<QueryId, QueryError> {
+        if !self.by_id.contains_key(&to) {
+            return self.ask_later(now, to, what, cursor).ok_or(QueryError::NotConnected);
+        }
         let id = self.next_query;
         let (at, peer) = self.peer_by_id(to).ok_or(QueryError::NotConnected)?;
         if peer.asked.len() >= 64 {
             return Err(QueryError::Limit);
         }
+        peer.used = now;
         peer.asked.push(id);
         self.next_query += 1;
         self.say(now, at, &Record::Query { id, what, cursor });
+        self.rearm(at);
+        Ok(QueryId(id))
+    }
+
+    /// As [`query`](Self::query), with an argument of at most 4,096 bytes.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query); `Limit` also for a longer argument.
+    pub fn ask(
+        &mut self,
+        now: Time,
+        to: EndpointId,
+        (what, cursor): (u8, u64),
+        argument: &[u8],
+    ) -> Result<QueryId, QueryError> {
+        let id = self.next_query;
+        let (at, peer) = self.peer_by_id(to).ok_or(QueryError::NotConnected)?;
+        if peer.asked.len() >= 64 || argument.len() > MAX_ARGUMENT {
+            return Err(QueryError::Limit);
+        }
+        peer.asked.push(id);
+        self.next_query += 1;
+        self.say(now, at, &Record::Ask { id, what, cursor, argument });
         self.rearm(at);
         Ok(QueryId(id))
     }
@@ -590,8 +627,21 @@ impl<C: Crypto> Node<C> {
 
     /// Tries an address for ever: a peer that multicast does not reach.
     pub fn add_seed(&mut self, now: Time, addr: SocketAddr) {
-        self.discovery.add_seed(now, addr);
+        self.add_contact(now, &[addr]);
+    }
+
+    /// Tries for ever to reach somebody at one of these addresses, at most eight: a host whose port
+    /// is not known.
+    pub fn add_contact(&mut self, now: Time, addrs: &[SocketAddr]) {
+        if !self.discovery.add_seed(now, addrs) {
+            self.counters.seeds_ignored += 1;
+        }
         self.run_discovery(now);
+    }
+
+    /// Ends what [`add_contact`](Self::add_contact) began with the same addresses. Sessions stay.
+    pub fn remove_contact(&mut self, addrs: &[SocketAddr]) {
+        self.discovery.remove_seed(addrs);
     }
 
     /// Says goodbye to everybody. What is not acknowledged by now is lost.
@@ -605,6 +655,8 @@ impl<C: Crypto> Node<C> {
         for at in 0..self.peers.len() {
             self.close_peer(now, at, super::receive::close::LEAVING, DownReason::Closed);
         }
+        self.crowd.leave(now);
+        self.run_crowd(now);
         self.discovery.close(now);
         self.run_discovery(now);
     }

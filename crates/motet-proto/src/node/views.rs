@@ -6,15 +6,18 @@ use super::peer::OutState;
 use crate::config::PubQos;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
+use crate::discovery::MemberState;
 use crate::ids::{EndpointId, EndpointKey, PubId, SubId};
 use crate::time::Time;
 use crate::transport::liveness::State;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
+use motet_wire::record::swim::SwimState;
 
 /// A peer with a session.
 #[derive(Clone, Debug)]
@@ -45,6 +48,47 @@ pub struct PeerView {
     pub interest: u64,
     /// When the session was made.
     pub since: Time,
+}
+
+/// Where a member stands, as seen from here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum MemberWhere {
+    /// It answers.
+    Alive,
+    /// Its session has heard nothing for a while; it is being asked.
+    Quiet,
+    /// It did not answer when asked.
+    Suspect,
+    /// It is given up.
+    Dead,
+    /// It said goodbye.
+    Left,
+}
+
+/// A member of the realm, with or without a session.
+#[derive(Clone, Debug)]
+pub struct MemberView {
+    /// Who.
+    pub key: EndpointKey,
+    /// Its name; empty until it is known.
+    pub name: Arc<str>,
+    /// Where it stands.
+    pub state: MemberWhere,
+    /// Since when, as far as we know.
+    pub since: Time,
+    /// Round trip: smoothed by the session, else of the last probe.
+    pub rtt: Option<Duration>,
+    /// Its best address.
+    pub addr: SocketAddr,
+    /// What its owner says of it.
+    pub tags: Vec<(String, String)>,
+    /// Role bits.
+    pub roles: u16,
+    /// A session with it stands.
+    pub session: bool,
+    /// How often it came back from the dead in this life.
+    pub generation: u32,
 }
 
 /// A publication and its readers.
@@ -147,18 +191,34 @@ impl<C: Crypto> Node<C> {
         self.discovery.neighbours()
     }
 
-    /// Live holders of a name, this endpoint included.
+    /// Live holders of a name, this endpoint included; those without a session are dialled when they
+    /// are needed.
     pub fn resolve(&self, name: &str) -> Vec<EndpointKey> {
         let own = (*self.name == *name).then_some(self.key);
         let held = self.peers.iter().flatten().filter(|peer| {
             *peer.name == *name && !matches!(peer.session.watch.state(), State::Dead(_))
         });
-        own.into_iter().chain(held.map(|peer| peer.key)).collect()
+        let mut all: Vec<EndpointKey> = own.into_iter().chain(held.map(|peer| peer.key)).collect();
+        for key in self.crowd.holders(name) {
+            // Where there was a session, what it ended with is known better than by hearsay.
+            let session = self.by_id.contains_key(&key.id);
+            let over =
+                self.discovery.member(key.id).is_some_and(|it| it.state != MemberState::Live);
+            if !session && !over && !all.iter().any(|known| known.id == key.id) {
+                all.push(key);
+            }
+        }
+        all
     }
 
     /// Bytes held for messages that are not complete, or not in order yet.
     pub fn reassembling(&self) -> u64 {
         self.pool.used()
+    }
+
+    /// Our addresses, as we tell others of them.
+    pub fn advertised(&self) -> Vec<core::net::IpAddr> {
+        self.discovery.beacon(0, 0).addresses
     }
 
     /// Peers with a session.
@@ -179,6 +239,71 @@ impl<C: Crypto> Node<C> {
             since: peer.session.established(),
         };
         self.peers.iter().flatten().map(view).collect()
+    }
+
+    /// All members that are known, by id, with or without a session; dead ones for 24 h, those that
+    /// left for as long. Observers with a session are among them.
+    pub fn members(&self) -> Vec<MemberView> {
+        let mut all: BTreeMap<EndpointId, MemberView> = BTreeMap::new();
+        for member in self.crowd.members() {
+            let swim = member.swim;
+            let left = self.discovery.has_left(swim.key);
+            let state = match swim.state {
+                SwimState::Alive => MemberWhere::Alive,
+                SwimState::Suspect => MemberWhere::Suspect,
+                SwimState::Down if left => MemberWhere::Left,
+                SwimState::Down => MemberWhere::Dead,
+            };
+            let view = MemberView {
+                key: swim.key,
+                name: member.name.as_str().into(),
+                state,
+                since: swim.since,
+                rtt: swim.rtt,
+                addr: swim.addr,
+                tags: member.tags,
+                roles: member.roles.0,
+                session: false,
+                generation: swim.generation,
+            };
+            all.insert(swim.key.id, view);
+        }
+        for peer in self.peers.iter().flatten() {
+            let watch = &peer.session.watch;
+            let (state, since) = match watch.state() {
+                State::Alive if watch.asks() => (MemberWhere::Quiet, watch.heard()),
+                State::Alive => (MemberWhere::Alive, peer.session.established()),
+                State::Suspect => (MemberWhere::Suspect, watch.heard()),
+                State::Dead(since) => (MemberWhere::Dead, since),
+            };
+            let rtt = peer.session.rtt.has_sample().then(|| peer.session.rtt.srtt());
+            let known = all.remove(&peer.key.id).filter(|view| view.key == peer.key);
+            let known = known.map_or((Vec::new(), 0, None), |it| (it.tags, it.generation, it.rtt));
+            let view = MemberView {
+                key: peer.key,
+                name: peer.name.clone(),
+                state,
+                since,
+                rtt: rtt.or(known.2),
+                addr: peer.session.path.remote,
+                tags: known.0,
+                roles: peer.roles,
+                session: true,
+                generation: known.1,
+            };
+            all.insert(peer.key.id, view);
+        }
+        all.into_values().collect()
+    }
+
+    /// How ill we hold ourselves for: 0 is well, 8 is as ill as can be.
+    pub fn health_score(&self) -> u32 {
+        self.crowd.score()
+    }
+
+    /// What membership refused or dropped.
+    pub fn membership_counts(&self) -> crate::discovery::swim::SwimCounts {
+        self.crowd.counts()
     }
 
     /// One peer's name, if it has a session.

@@ -20,6 +20,7 @@ pub struct LagClock {
     // The smallest (arrival − t) of this bucket and of the one before it, in ns.
     current: i128,
     previous: Option<i128>,
+    last: Option<Time>,
 }
 
 /// How late a message is.
@@ -49,6 +50,7 @@ impl LagClock {
             bucket_start: arrival,
             current: difference(arrival, t_us),
             previous: None,
+            last: None,
         }
     }
 
@@ -60,6 +62,7 @@ impl LagClock {
     /// A message published at `t_us` of the stream clock arrived.
     #[inline]
     pub fn on_message(&mut self, arrival: Time, t_us: u64) -> Lag {
+        self.last = Some(arrival);
         let this = difference(arrival, t_us);
         self.rotate(arrival, this);
         self.current = self.current.min(this);
@@ -67,6 +70,11 @@ impl LagClock {
         // P-21
         let behind = u64::try_from(this - smallest).unwrap_or(u64::MAX);
         Lag { behind: Duration::from_nanos(behind) }
+    }
+
+    /// When the last message arrived, if one did since the stream was opened.
+    pub fn last(&self) -> Option<Time> {
+        self.last
     }
 
     /// Wall time of publishing, in µs since 1970 by the writer's clock. P-24

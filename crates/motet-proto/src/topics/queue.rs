@@ -5,8 +5,9 @@
 //! what was put in.
 
 use crate::config::QueuePolicy;
-use crate::events::{Delivery, MissedReason, Received};
+use crate::events::{Delivery, MissedReason};
 use crate::ids::EndpointKey;
+use crate::received::{Origin, Received, Row};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 
@@ -26,6 +27,8 @@ pub struct Queue {
     // Starts with a message or is empty.
     slots: VecDeque<Slot>,
     marks_behind: usize,
+    // Messages of rows beyond the first of each.
+    more: usize,
     bytes: usize,
     dropped: u64,
 }
@@ -33,6 +36,7 @@ pub struct Queue {
 #[derive(Clone, Debug)]
 enum Slot {
     Message(Received),
+    Row(Row),
     Missed(Mark),
 }
 
@@ -71,7 +75,7 @@ impl Queue {
     /// An empty queue of `limit` bytes.
     pub fn new(limit: usize, policy: QueuePolicy) -> Self {
         let (front, slots) = (VecDeque::new(), VecDeque::new());
-        Self { limit, policy, front, slots, marks_behind: 0, bytes: 0, dropped: 0 }
+        Self { limit, policy, front, slots, marks_behind: 0, more: 0, bytes: 0, dropped: 0 }
     }
 
     /// Puts a message at the end. One that is larger than the whole queue is taken when no other
@@ -88,7 +92,8 @@ impl Queue {
                     self.dropped += 1;
                     // P-31
                     if !crate::planted::on("queue_drop_without_mark") {
-                        self.push_missed(message.writer, message.topic, 1, MissedReason::QueueFull);
+                        let (writer, topic) = (message.writer(), message.topic().clone());
+                        self.push_missed(writer, topic, 1, MissedReason::QueueFull);
                     }
                     return Pushed::Dropped;
                 }
@@ -101,6 +106,20 @@ impl Queue {
         self.bytes += cost;
         self.slots.push_back(Slot::Message(message));
         pushed
+    }
+
+    /// Whether messages that count `cost` in all go in as they are, under any policy.
+    #[inline]
+    pub(crate) fn takes(&self, cost: usize) -> bool {
+        self.bytes.saturating_add(cost) <= self.limit
+    }
+
+    /// Puts messages at the end that count `cost` in all; [`takes`](Self::takes) said yes.
+    #[inline]
+    pub(crate) fn push_row(&mut self, row: Row, cost: usize) {
+        self.bytes += cost;
+        self.more += row.len().saturating_sub(1);
+        self.slots.push_back(Slot::Row(row));
     }
 
     /// Says at the end that `n` messages of this stream are missing here. Never refused; joins an
@@ -172,6 +191,7 @@ impl Queue {
     pub fn within_limit(&self) -> bool {
         let newest = self.slots.iter().rev().find_map(|slot| match slot {
             Slot::Message(message) => Some(cost(message)),
+            Slot::Row(_) => Some(0), // taken within the limit only
             Slot::Missed(_) => None,
         });
         self.bytes.saturating_sub(newest.unwrap_or(0)) <= self.limit
@@ -179,7 +199,7 @@ impl Queue {
 
     /// Messages and marks.
     pub fn len(&self) -> usize {
-        self.front.len() + self.slots.len()
+        self.front.len() + self.slots.len() + self.more
     }
 
     /// [`pop`](Self::pop) returns nothing.
@@ -204,18 +224,42 @@ impl Queue {
     }
 
     fn drop_oldest(&mut self) {
-        let Some(Slot::Message(oldest)) = self.slots.pop_front() else { return };
-        self.bytes -= cost(&oldest);
-        self.dropped += 1;
-        let Received { writer, topic, .. } = oldest;
+        let (Origin { topic, writer, .. }, len) = match self.slots.front() {
+            Some(Slot::Message(oldest)) => (oldest.origin(), oldest.body().len()),
+            Some(Slot::Row(row)) => (row.origin(), row.first_len()),
+            Some(Slot::Missed(_)) | None => return,
+        };
         // P-31, P-32: before the marks that followed the message.
-        self.put_front(Mark { writer, topic, n: 1, reason: MissedReason::QueueFull });
+        let (topic, writer, n) = (topic.clone(), *writer, 1);
+        self.bytes -= len.max(MESSAGE_COST_MIN);
+        self.dropped += 1;
+        if let Some(Slot::Row(row)) = self.slots.front_mut()
+            && row.len() > 1
+        {
+            row.skip();
+            self.more -= 1;
+        } else {
+            self.slots.pop_front();
+        }
+        self.put_front(Mark { writer, topic, n, reason: MissedReason::QueueFull });
         self.settle();
     }
 
     #[inline]
     fn take_oldest(&mut self) -> Option<Received> {
-        let Some(Slot::Message(oldest)) = self.slots.pop_front() else { return None };
+        if let Some(Slot::Row(row)) = self.slots.front_mut()
+            && row.len() > 1
+        {
+            let oldest = row.take()?;
+            self.more -= 1;
+            self.bytes -= cost(&oldest);
+            return Some(oldest);
+        }
+        let oldest = match self.slots.pop_front()? {
+            Slot::Message(oldest) => oldest,
+            Slot::Row(row) => row.last()?,
+            Slot::Missed(_) => return None, // it does not start with a mark
+        };
         self.bytes -= cost(&oldest);
         self.settle();
         Some(oldest)
@@ -248,7 +292,7 @@ impl Queue {
 impl Slot {
     fn as_mark(&mut self) -> Option<&mut Mark> {
         match self {
-            Self::Message(_) => None,
+            Self::Message(_) | Self::Row(_) => None,
             Self::Missed(mark) => Some(mark),
         }
     }
@@ -256,7 +300,7 @@ impl Slot {
 
 #[inline]
 fn cost(message: &Received) -> usize {
-    message.body.len().max(MESSAGE_COST_MIN)
+    message.body().len().max(MESSAGE_COST_MIN)
 }
 
 /// The first mark of the same stream and reason.

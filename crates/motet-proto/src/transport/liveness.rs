@@ -61,6 +61,11 @@ impl Watch {
         self.heard
     }
 
+    /// It was silent and has been asked; no answer yet.
+    pub fn asks(&self) -> bool {
+        self.pinged.is_some()
+    }
+
     /// An authenticated packet came. Returns the state before.
     pub fn on_heard(&mut self, now: Time) -> State {
         let before = self.state;

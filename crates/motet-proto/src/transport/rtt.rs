@@ -31,7 +31,7 @@ pub struct Rtt {
     var: Duration,
     min: Duration,
     latest: Duration,
-    has_sample: bool,
+    samples: u64,
 }
 
 impl Default for Rtt {
@@ -43,20 +43,15 @@ impl Default for Rtt {
 impl Rtt {
     /// No samples yet.
     pub fn new() -> Self {
-        Self { srtt: INITIAL, var: INITIAL / 2, min: INITIAL, latest: INITIAL, has_sample: false }
+        Self { srtt: INITIAL, var: INITIAL / 2, min: INITIAL, latest: INITIAL, samples: 0 }
     }
 
     /// One measured round trip, and how much of it the peer says it waited before acknowledging.
     pub fn update(&mut self, sample: Duration, ack_delay: Duration) {
         self.latest = sample;
-        if !self.has_sample {
-            *self = Self {
-                srtt: sample,
-                var: sample / 2,
-                min: sample,
-                latest: sample,
-                has_sample: true,
-            };
+        self.samples += 1;
+        if self.samples == 1 {
+            (self.srtt, self.var, self.min) = (sample, sample / 2, sample);
             return;
         }
         self.min = self.min.min(sample);
@@ -91,7 +86,12 @@ impl Rtt {
 
     /// False while all figures are assumptions.
     pub fn has_sample(&self) -> bool {
-        self.has_sample
+        self.samples > 0
+    }
+
+    /// How many samples there were.
+    pub fn samples(&self) -> u64 {
+        self.samples
     }
 
     /// Probe timeout without backoff: srtt + max(4·var, 1 ms) + the peer's longest ACK delay

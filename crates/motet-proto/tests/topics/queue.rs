@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use motet_proto::config::QueuePolicy;
 use motet_proto::events::MissedReason;
+use motet_proto::received::{Origin, Received, Run};
 use motet_proto::topics::queue::{MARKS_MAX, Pushed, Queue};
-use motet_proto::{Delivery, EndpointId, EndpointKey, Received};
+use motet_proto::{Delivery, EndpointId, EndpointKey};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,16 +18,11 @@ fn writer(n: u32) -> EndpointKey {
 }
 
 fn message(from: u32, seq: u64, len: usize) -> Received {
-    Received {
-        topic: "words".into(),
-        writer: writer(from),
-        writer_name: "ada".into(),
-        seq,
-        age: Duration::ZERO,
-        published_us: 0,
-        body: Bytes::from(vec![0; len]),
-        payload_at: 0,
-    }
+    let (topic, writer) = ("words".into(), writer(from));
+    let origin = Origin { topic, writer, writer_name: "ada".into() };
+    let (age, bytes) = (Duration::ZERO, Bytes::from(vec![0; len]));
+    let run = Run { origin: origin.into(), age, published_us: 0, bytes };
+    Received::alone(run.into(), seq, 0)
 }
 
 fn miss(queue: &mut Queue, from: u32, n: u64) {
@@ -38,7 +34,7 @@ fn read(queue: &mut Queue) -> Vec<String> {
     let who = |key: EndpointKey| ["ada", "bob", "cyd"][usize::from(key.id.0[0])];
     std::iter::from_fn(|| queue.pop())
         .map(|delivery| match delivery {
-            Delivery::Message(message) => format!("{} {}", who(message.writer), message.seq),
+            Delivery::Message(message) => format!("{} {}", who(message.writer()), message.seq),
             Delivery::Missed { writer, n, reason, .. } => {
                 format!("{} -{n} {reason:?}", who(writer))
             }
@@ -196,10 +192,10 @@ proptest! {
         let mut put = BTreeMap::<EndpointKey, u64>::new();
         let mut got = BTreeMap::<EndpointKey, u64>::new();
         let check = |got: &mut BTreeMap<_, u64>, delivery| match delivery {
-            Delivery::Message(Received { writer, seq, .. }) => {
-                let next = got.entry(writer).or_insert(0);
+            Delivery::Message(message) => {
+                let next = got.entry(message.writer()).or_insert(0);
                 *next += 1;
-                *next == seq
+                *next == message.seq
             }
             Delivery::Missed { writer, n, .. } => {
                 *got.entry(writer).or_insert(0) += n;

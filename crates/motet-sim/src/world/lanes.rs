@@ -122,7 +122,7 @@ impl World {
         let rate = if out.wifi { Some(self.air.basic_rate) } else { self.link.rate };
         let Some(rate) = rate else { return Some(self.now) };
         let key = if out.wifi { (true, out.segment as usize) } else { (false, host) };
-        let free = self.ports.entry(key).or_insert(Time::ZERO);
+        let free = self.egress.entry(key).or_insert(Time::ZERO);
         let start = (*free).max(self.now);
         if start.since(self.now).as_secs_f64() * rate as f64 > self.link.queue as f64 {
             return None;

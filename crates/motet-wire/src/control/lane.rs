@@ -7,7 +7,7 @@ use core::net::IpAddr;
 use crate::Malformed;
 use crate::codec::{self, Reader, put_u16, put_u64, put_vi};
 
-/// Streams that a LANE_OFFER can name (W-47).
+/// Streams that a LANE_OFFER can name (W-48).
 pub const MAX_LANE_STREAMS: usize = 128;
 
 /// A key on its way; it does not print itself.

@@ -33,6 +33,12 @@ impl<'a> Bodies<'a> {
         out.push(self.left);
         out.extend_from_slice(self.reader.peek());
     }
+
+    /// The bytes of those that are left: each a `vi` length and the message.
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.reader.peek()
+    }
 }
 
 impl<'a> Iterator for Bodies<'a> {

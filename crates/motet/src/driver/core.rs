@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use motet_crypto::AwsLc;
 use motet_net::Timer;
-use motet_proto::{EndpointKey, Node, PubId, QueryId, SubId, Time};
-use tokio::sync::{Notify, oneshot};
+use motet_proto::{EndpointId, EndpointKey, HostAction, Node, PubId, QueryId, SubId, Time, Via};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::AbortHandle;
 
 use super::clock::Clock;
 use super::receive::Receiver;
@@ -26,6 +27,8 @@ pub(crate) struct Inner {
     pub(crate) publications: BTreeMap<PubId, Arc<PubState>>,
     pub(crate) subscriptions: BTreeMap<SubId, Arc<SubState>>,
     pub(crate) questions: BTreeMap<QueryId, oneshot::Sender<Answered>>,
+    /// What the node wants of its host, for the driver.
+    actions: Vec<HostAction>,
     /// What the timer is set to.
     armed: Time,
 }
@@ -69,8 +72,10 @@ pub(crate) struct Core {
     flushed: AtomicU64,
     /// When somebody last published.
     acted: AtomicU64,
-    /// The unicast socket takes nothing now.
+    /// A socket takes nothing now.
     blocked: AtomicBool,
+    /// Which.
+    blocked_by: Mutex<Option<Via>>,
     /// The driver would spin, but sleeps: whoever sends wakes it, for an answer may be near.
     asleep: AtomicBool,
     /// The driver shall look again.
@@ -81,6 +86,10 @@ pub(crate) struct Core {
     leaving: AtomicBool,
     closed: AtomicBool,
     listeners: Mutex<Vec<Weak<EventQueue>>>,
+    /// What every event stream is told first.
+    notices: Mutex<Vec<Event>>,
+    /// Ends with the endpoint.
+    companion: Mutex<Option<AbortHandle>>,
     pub(crate) calls: Calls,
 }
 
@@ -100,6 +109,12 @@ pub(crate) struct About {
     pub(crate) roles: u16,
     pub(crate) listen: std::net::SocketAddr,
     pub(crate) realm_file: Option<std::path::PathBuf>,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) liveness: motet_proto::Liveness,
+    /// Where peers are written down for the next start.
+    pub(crate) memory: Option<Arc<crate::entry::Memory>>,
+    /// Takes what peers want measured.
+    pub(crate) jobs: mpsc::Sender<crate::round_trip::Job>,
 }
 
 impl PubState {
@@ -132,6 +147,7 @@ impl Core {
             publications: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             questions: BTreeMap::new(),
+            actions: Vec::new(),
             armed: Time::NEVER,
         };
         Self {
@@ -148,12 +164,15 @@ impl Core {
             flushed: AtomicU64::new(0),
             acted: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
+            blocked_by: Mutex::default(),
             asleep: AtomicBool::new(false),
             changed: Notify::new(),
             progress: Notify::new(),
             leaving: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             listeners: Mutex::default(),
+            notices: Mutex::default(),
+            companion: Mutex::default(),
             calls: Calls::default(),
         }
     }
@@ -198,10 +217,10 @@ impl Core {
             while self.dirty.swap(false, Ordering::SeqCst) {
                 self.flushed.store(self.clock.now().0, Ordering::Relaxed);
                 let pumped = tx.pump(self);
-                let blocked = pumped == Pumped::Blocked;
-                if blocked != self.blocked.swap(blocked, Ordering::SeqCst) && blocked {
-                    self.changed.notify_one();
-                }
+                self.set_blocked(match pumped {
+                    Pumped::Blocked(via) => Some(via),
+                    Pumped::All | Pumped::More => None,
+                });
                 if pumped == Pumped::More {
                     // Said in any case: who could not get `tx` relies on us.
                     self.dirty.store(true, Ordering::SeqCst);
@@ -268,8 +287,25 @@ impl Core {
         }
     }
 
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked.load(Ordering::SeqCst)
+    /// The socket that took nothing when somebody last sent.
+    pub(crate) fn blocked(&self) -> Option<Via> {
+        *self.blocked_by.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_blocked(&self, by: Option<Via>) {
+        if by.is_none() && !self.blocked.load(Ordering::SeqCst) {
+            return; // as nearly always
+        }
+        let mut blocked = self.blocked_by.lock().unwrap_or_else(PoisonError::into_inner);
+        self.blocked.store(by.is_some(), Ordering::SeqCst);
+        if std::mem::replace(&mut *blocked, by) != by && by.is_some() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// What the node wants of its host. Whoever finds something tells the driver, which does it.
+    pub(crate) fn take_actions(&self) -> Vec<HostAction> {
+        std::mem::take(&mut self.inner().actions)
     }
 
     /// Waits until `look` returns something, the time is over (`None`) or the endpoint has closed
@@ -304,8 +340,8 @@ impl Core {
         }
         // Who is there already comes first: nobody can listen before the endpoint is open.
         let inner = self.inner();
-        for event in self.standing(&inner.node) {
-            queue.push(&event);
+        for event in self.standing(&inner.node).iter().chain(self.notices().iter()) {
+            queue.push(event);
         }
         self.listeners().push(Arc::downgrade(&queue));
         drop(inner);
@@ -328,6 +364,37 @@ impl Core {
         events
     }
 
+    /// Ends this task when the endpoint ends.
+    pub(crate) fn end_with(&self, task: AbortHandle) {
+        let mut companion = self.companion.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_closed() {
+            task.abort();
+        } else {
+            *companion = Some(task);
+        }
+    }
+
+    /// Tells those who listen now, and those who will.
+    pub(crate) fn notice(&self, event: Event) {
+        let inner = self.inner(); // so that an event stream that begins now has it once
+        self.tell(&event);
+        let mut notices = self.notices();
+        if !notices.contains(&event) && notices.len() < NOTICES_MAX {
+            notices.push(event);
+        }
+        drop(inner);
+    }
+
+    fn tell(&self, event: &Event) {
+        self.listeners().retain(|listener| match listener.upgrade() {
+            Some(queue) => {
+                queue.push(event);
+                true
+            }
+            None => false,
+        });
+    }
+
     /// Says goodbye without waiting.
     pub(crate) fn leave(&self) {
         if !self.leaving.swap(true, Ordering::SeqCst) && !self.is_closed() {
@@ -348,6 +415,10 @@ impl Core {
     pub(crate) fn shut(&self) {
         self.leaving.store(true, Ordering::SeqCst);
         self.closed.store(true, Ordering::SeqCst);
+        let companion = self.companion.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(companion) = companion {
+            companion.abort();
+        }
         let mut inner = self.inner();
         inner.publications.values().for_each(|publication| publication.writable.notify_waiters());
         for subscription in inner.subscriptions.values() {
@@ -410,6 +481,10 @@ impl Core {
 
     fn dispatch(&self, inner: &mut Inner) {
         use motet_proto::Event as Core;
+        while let Some(action) = inner.node.poll_host() {
+            inner.actions.push(action);
+            self.changed.notify_one();
+        }
         while let Some(event) = inner.node.poll_event() {
             let topic = |publication| {
                 let state: Option<&Arc<PubState>> = inner.publications.get(&publication);
@@ -430,8 +505,15 @@ impl Core {
                     }
                     continue;
                 }
-                Core::Query { key, what, cursor } => {
-                    let (body, next) = crate::ask::answer(self, inner, what, cursor);
+                Core::Query { key, what: crate::ask::ROUND_TRIP, argument, .. } => {
+                    let to = argument.as_slice().try_into().map(EndpointId);
+                    // No id, or full: the asker hears nothing, and asks again.
+                    let _ = to.map(|to| self.about.jobs.try_send((key, to)));
+                    continue;
+                }
+                Core::Query { key, what, cursor, argument } => {
+                    let asked = (what, cursor, argument.as_slice());
+                    let (body, next) = crate::ask::answer(self, inner, asked);
                     inner.node.answer(self.clock.now(), key, &body, next);
                     continue;
                 }
@@ -466,6 +548,7 @@ impl Core {
                 Core::Refused { publication, reader, limit } => {
                     Event::Refused { topic: topic(publication), reader, limit }
                 }
+                Core::Offender { key, what } => Event::Offender { key, what: what.text() },
                 Core::Settled => Event::Settled,
                 Core::NoMulticast { iface } => Event::NoMulticast { interface: iface },
                 Core::Drained => {
@@ -475,13 +558,7 @@ impl Core {
                 _ => continue,
             };
             self.progress.notify_waiters();
-            self.listeners().retain(|listener| match listener.upgrade() {
-                Some(queue) => {
-                    queue.push(&told);
-                    true
-                }
-                None => false,
-            });
+            self.tell(&told);
         }
     }
 
@@ -489,6 +566,10 @@ impl Core {
     /// whole enough to say so.
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn notices(&self) -> MutexGuard<'_, Vec<Event>> {
+        self.notices.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn listeners(&self) -> MutexGuard<'_, Vec<Weak<EventQueue>>> {
@@ -507,6 +588,8 @@ impl Drop for Hold {
     }
 }
 
+/// Things that are told to every new listener; more are told only once.
+const NOTICES_MAX: usize = 64;
 /// Who acts again within this time is busy: about the cost of a system call.
 const BUSY: Duration = Duration::from_micros(5);
 /// Then packets fill for so long: half of what one carries on loopback. Nothing waits when idle.

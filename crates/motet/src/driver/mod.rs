@@ -6,6 +6,7 @@
 
 mod clock;
 mod core;
+mod lanes;
 mod receive;
 mod sockets;
 
@@ -18,7 +19,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use motet_net::{FileLock, InterfaceWatch, MulticastSocket, Timer, UnicastSocket};
-use motet_proto::{HostEvent, Time};
+use motet_proto::{HostEvent, Time, Via};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::oneshot;
@@ -26,6 +27,7 @@ use tokio::sync::oneshot;
 pub(crate) use self::clock::Clock;
 use self::clock::WallWatch;
 pub(crate) use self::core::{About, Answered, Core, Hold, Inner, PubState, SubState};
+use self::lanes::Lane;
 pub(crate) use self::sockets::{Plan, Sockets, Tx};
 use crate::error::OpenError;
 
@@ -79,9 +81,10 @@ impl Drop for Shut {
 struct Driver {
     core: Arc<Core>,
     unicast: AsyncFd<Arc<UnicastSocket>>,
-    /// The same socket, while it takes nothing.
-    writable: Option<AsyncFd<OwnedFd>>,
+    /// A socket that takes nothing now.
+    writable: Option<(Via, AsyncFd<OwnedFd>)>,
     groups: Vec<AsyncFd<Arc<MulticastSocket>>>,
+    lanes: Vec<AsyncFd<Arc<Lane>>>,
     timer: AsyncFd<Arc<Timer>>,
     watch: Option<AsyncFd<InterfaceWatch>>,
     wall: WallWatch,
@@ -101,6 +104,7 @@ struct Ready {
     unicast: bool,
     writable: bool,
     groups: bool,
+    lanes: bool,
     timer: bool,
     watch: bool,
 }
@@ -118,6 +122,7 @@ impl Driver {
             unicast,
             writable: None,
             groups: Vec::new(),
+            lanes: Vec::new(),
             timer,
             watch,
             wall: WallWatch::new(now),
@@ -131,6 +136,7 @@ impl Driver {
     }
 
     async fn run(&mut self) {
+        self.act();
         self.core.flush();
         loop {
             if self.is_over() {
@@ -140,6 +146,7 @@ impl Driver {
             self.register_writable();
             let ready = self.wait().await;
             self.handle(ready);
+            self.act();
             self.core.flush();
             self.core.progress.notify_waiters();
             if self.core.receiver().is_behind() {
@@ -211,6 +218,11 @@ impl Driver {
                 receiver.group(core, group.get_ref());
             }
         }
+        for lane in &self.lanes {
+            if lane.get_ref().take_ready() {
+                receiver.lane(core, lane.get_ref());
+            }
+        }
         receiver.release_late(core, now);
         drop(receiver);
         // After the datagrams: an answer that waited in the socket is heard before its timer rings.
@@ -229,8 +241,8 @@ impl Driver {
     /// Interfaces may have changed.
     fn refresh(&mut self, now: Time) {
         // Refused for a moment: the next look finds out.
-        let Ok(interfaces) = self.core.sockets.refresh() else { return };
-        if self.register_groups().is_err() {
+        let Ok((interfaces, lanes)) = self.core.sockets.refresh() else { return };
+        if self.register_groups().and_then(|()| self.register_lanes()).is_err() {
             self.look = now + DEBOUNCE;
         }
         let differ = self.core.receiver().interfaces_differ(&interfaces);
@@ -239,6 +251,41 @@ impl Driver {
                 inner.node.handle_host(now, HostEvent::Interfaces(interfaces));
             });
         }
+        self.tell(lanes);
+    }
+
+    /// Does what the node wants of its host.
+    fn act(&mut self) {
+        let actions = self.core.take_actions();
+        if actions.is_empty() {
+            return;
+        }
+        let sockets = &self.core.sockets;
+        let told = actions.iter().filter_map(|action| sockets.lanes.act(action)).collect();
+        if self.register_lanes().is_err() {
+            // Out of descriptors or memory: the node hears nothing of that lane and leaves it.
+            self.look = self.look.min(self.core.clock.now() + DEBOUNCE);
+        }
+        self.tell(told);
+    }
+
+    fn tell(&self, events: Vec<HostEvent>) {
+        if !events.is_empty() {
+            self.core.with(|inner, now| {
+                events.into_iter().for_each(|event| inner.node.handle_host(now, event));
+            });
+        }
+    }
+
+    fn register_lanes(&mut self) -> io::Result<()> {
+        let heard = self.core.sockets.lanes.heard();
+        self.lanes.retain(|known| heard.iter().any(|lane| Arc::ptr_eq(lane, known.get_ref())));
+        for lane in heard {
+            if !self.lanes.iter().any(|known| Arc::ptr_eq(&lane, known.get_ref())) {
+                self.lanes.push(register(lane, Interest::READABLE)?);
+            }
+        }
+        Ok(())
     }
 
     fn register_groups(&mut self) -> io::Result<()> {
@@ -255,15 +302,24 @@ impl Driver {
     /// Asks when the socket takes something, but only while it takes nothing: otherwise every
     /// datagram that leaves the machine would wake us.
     fn register_writable(&mut self) {
-        if !self.core.is_blocked() {
-            self.writable = None;
-        } else if self.writable.is_none() {
-            // A descriptor is registered once: this is another one of the same socket.
-            let other = self.unicast.get_ref().as_fd().try_clone_to_owned();
-            let registered = other.and_then(|fd| register(fd, Interest::WRITABLE));
-            // Out of descriptors: whatever wakes us next sends the rest.
-            self.writable = registered.ok();
+        let blocked = self.core.blocked();
+        if blocked == self.writable.as_ref().map(|(via, _)| *via) {
+            return;
         }
+        self.writable = blocked.and_then(|via| {
+            // A descriptor is registered once: this is another one of the same socket.
+            let other = match via {
+                Via::Lane { iface, v6, .. } => {
+                    let sender = self.core.sockets.lanes.sender(iface, v6)?;
+                    sender.as_fd().try_clone_to_owned()
+                }
+                Via::Unicast | Via::Group { .. } => {
+                    self.unicast.get_ref().as_fd().try_clone_to_owned()
+                }
+            };
+            // Out of descriptors: whatever wakes us next sends the rest.
+            Some((via, other.and_then(|fd| register(fd, Interest::WRITABLE)).ok()?))
+        });
     }
 
     /// Clock and losses, once a second at most and only when awake anyway.
@@ -275,7 +331,9 @@ impl Driver {
             return;
         }
         let groups = self.groups.iter().map(|group| group.get_ref().kernel_drops());
-        let drops = self.core.sockets.unicast.kernel_drops() + groups.sum::<u64>();
+        let sockets = &self.core.sockets;
+        let drops =
+            sockets.unicast.kernel_drops() + groups.sum::<u64>() + sockets.lanes.kernel_drops();
         let more = drops.saturating_sub(self.drops.1);
         self.drops = (now, drops);
         if more > 0 {
@@ -302,13 +360,27 @@ impl Driver {
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<Ready> {
         let ready = Ready {
             unicast: is_readable(&self.unicast, cx),
-            writable: self.writable.as_ref().is_some_and(|fd| is_writable(fd, cx)),
+            writable: self.writable.as_ref().is_some_and(|(_, fd)| is_writable(fd, cx)),
             groups: self.groups.iter().fold(false, |any, group| is_readable(group, cx) | any),
+            lanes: self.lanes.iter().fold(false, |any, lane| {
+                let ready = is_readable(lane, cx);
+                if ready {
+                    lane.get_ref().set_ready();
+                }
+                ready | any
+            }),
             timer: is_readable(&self.timer, cx),
             watch: self.watch.as_ref().is_some_and(|watch| is_readable(watch, cx)),
         };
-        let Ready { unicast, writable, groups, timer, watch } = ready;
-        if unicast || writable || groups || timer || watch || self.core.receiver().is_behind() {
+        let Ready { unicast, writable, groups, lanes, timer, watch } = ready;
+        if unicast
+            || writable
+            || groups
+            || lanes
+            || timer
+            || watch
+            || self.core.receiver().is_behind()
+        {
             Poll::Ready(ready)
         } else {
             Poll::Pending

@@ -1,5 +1,6 @@
 //! From the sockets into the node.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use motet_net::{Ecn, Meta, MulticastSocket, RecvBatch};
 use motet_proto::{InterfaceInfo, RecvMeta, Time, Via};
 
 use super::core::Core;
+use super::lanes::Lane;
 use crate::impair::{Dice, Impairment};
 
 /// Buffers of the receiving side, and the faults made there.
@@ -40,15 +42,37 @@ impl Receiver {
         self.behind = (0..BATCHES_MAX).all(|_| self.batch(core) > 0 && self.batch.is_full());
     }
 
+    /// Takes what a lane has, but not more than one turn's worth.
+    pub(crate) fn lane(&mut self, core: &Core, lane: &Lane) {
+        let more = |receiver: &mut Self| {
+            receiver.batch_of(core, lane.via, |batch| lane.recv(batch)) > 0
+                && receiver.batch.is_full()
+        };
+        if (0..BATCHES_MAX).all(|_| more(self)) {
+            lane.set_ready();
+            self.behind = true;
+        }
+    }
+
     /// Takes one batch, if the unicast socket has any: how many runs.
     pub(crate) fn batch(&mut self, core: &Core) -> usize {
+        self.batch_of(core, Via::Unicast, |batch| core.sockets.unicast.recv(batch))
+    }
+
+    /// Takes one batch of the socket that is `via`, and by `recv`.
+    fn batch_of(
+        &mut self,
+        core: &Core,
+        via: Via,
+        recv: impl FnOnce(&mut RecvBatch) -> io::Result<usize>,
+    ) -> usize {
         // Others than `WouldBlock` are passing: what comes next makes it readable again.
-        let Ok(filled) = core.sockets.unicast.recv(&mut self.batch) else { return 0 };
+        let Ok(filled) = recv(&mut self.batch) else { return 0 };
         core.calls.receives.fetch_add(1, Ordering::Relaxed);
         for index in 0..filled {
             let Some((meta, mut run)) = self.run(index) else { break };
             let (dice, late) = (&mut self.dice, &mut self.late);
-            let about = about(&meta);
+            let about = about(&meta, via);
             // One hold of the lock per run: 64 datagrams at most.
             core.with(|inner, now| {
                 while !run.is_empty() {
@@ -124,9 +148,9 @@ impl Receiver {
     }
 }
 
-fn about(meta: &Meta) -> RecvMeta {
+fn about(meta: &Meta, via: Via) -> RecvMeta {
     let Meta { src, dst, iface, ecn, .. } = *meta;
-    RecvMeta { src, dst, iface, ce: ecn == Some(Ecn::Ce), via: Via::Unicast }
+    RecvMeta { src, dst, iface, ce: ecn == Some(Ecn::Ce), via }
 }
 
 /// A copy, one behind the other.

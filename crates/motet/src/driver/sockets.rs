@@ -10,6 +10,7 @@ use motet_net::{
 use motet_proto::{HostEvent, InterfaceInfo, Transmit, TxBatch, Via};
 
 use super::core::Core;
+use super::lanes::Lanes;
 use crate::impair::{Dice, Impairment};
 
 /// Which interfaces and groups an endpoint uses.
@@ -22,16 +23,25 @@ pub(crate) struct Plan {
     pub(crate) group_v6: Option<SocketAddr>,
 }
 
+impl Plan {
+    /// Whether there is a group of either family.
+    pub(crate) fn multicast(&self) -> bool {
+        self.group_v4.is_some() || self.group_v6.is_some()
+    }
+}
+
 /// The sockets, shared by whoever sends.
 pub(crate) struct Sockets {
     pub(crate) unicast: Arc<UnicastSocket>,
     pub(crate) plan: Plan,
+    pub(crate) lanes: Lanes,
     groups: RwLock<Vec<Arc<MulticastSocket>>>,
 }
 
 impl Sockets {
     pub(crate) fn new(unicast: UnicastSocket, plan: Plan) -> Self {
-        Self { unicast: Arc::new(unicast), plan, groups: RwLock::default() }
+        let (lanes, groups) = (Lanes::default(), RwLock::default());
+        Self { unicast: Arc::new(unicast), plan, lanes, groups }
     }
 
     pub(crate) fn groups(&self) -> Vec<Arc<MulticastSocket>> {
@@ -51,8 +61,8 @@ impl Sockets {
     }
 
     /// Opens the groups of interfaces that are new or have another address, closes those that are
-    /// gone, and says what there is.
-    pub(crate) fn refresh(&self) -> std::io::Result<Vec<InterfaceInfo>> {
+    /// gone, and says what there is: the interfaces, then each lane that is heard no more, or again.
+    pub(crate) fn refresh(&self) -> std::io::Result<(Vec<InterfaceInfo>, Vec<HostEvent>)> {
         let interfaces = self.interfaces()?;
         let old = self.groups();
         let mut groups = Vec::new();
@@ -70,7 +80,7 @@ impl Sockets {
             })
             .collect();
         *self.groups.write().unwrap_or_else(PoisonError::into_inner) = groups;
-        Ok(infos)
+        Ok((infos, self.lanes.refresh(&interfaces)))
     }
 
     fn group(&self, iface: u32, v6: bool) -> Option<Arc<MulticastSocket>> {
@@ -118,7 +128,7 @@ fn describe(interface: &Interface, multicast: (bool, bool)) -> InterfaceInfo {
 /// The one place that sends, behind its lock.
 pub(crate) struct Tx {
     batch: TxBatch,
-    /// What the unicast socket did not take yet: the batch, from this byte on.
+    /// What its socket did not take yet: the batch, from this byte on.
     rest: Option<(Transmit, usize)>,
     dice: Option<Dice>,
 }
@@ -147,12 +157,16 @@ impl Tx {
                 (None, Via::Group { iface, v6 }) => {
                     send_group(core, iface, v6, &transmit, &self.batch.bytes[..transmit.len])
                 }
-                (None, Via::Lane { .. }) => Ok(()),
+                (None, Via::Lane { iface, v6, .. }) => {
+                    send_lane(core, (iface, v6), &transmit, &self.batch.bytes[from..transmit.len])
+                }
             };
             match result {
-                Err(SendError::WouldBlock { sent }) if transmit.via == Via::Unicast => {
+                Err(SendError::WouldBlock { sent })
+                    if !matches!(transmit.via, Via::Group { .. }) =>
+                {
                     self.rest = Some((transmit, from + sent));
-                    return Pumped::Blocked;
+                    return Pumped::Blocked(transmit.via);
                 }
                 Err(SendError::TooBig) => {
                     let Transmit { dst, segment, len, .. } = transmit;
@@ -178,8 +192,8 @@ impl Tx {
 pub(crate) enum Pumped {
     /// The node has nothing more.
     All,
-    /// The unicast socket takes nothing now.
-    Blocked,
+    /// This socket takes nothing now.
+    Blocked(Via),
     /// There is more, for another turn: whoever published first is not to send for all others.
     More,
 }
@@ -196,6 +210,16 @@ fn send_unicast(core: &Core, transmit: &Transmit, contents: &[u8]) -> Result<(),
         contents,
         segment: (transmit.segment < contents.len()).then_some(transmit.segment),
     })
+}
+
+fn send_lane(
+    core: &Core,
+    by: (u32, bool),
+    transmit: &Transmit,
+    contents: &[u8],
+) -> Result<(), SendError> {
+    core.calls.sends.fetch_add(1, Ordering::Relaxed);
+    core.sockets.lanes.send(by, transmit, contents)
 }
 
 fn send_group(
@@ -225,7 +249,7 @@ fn send_impaired(
             let sent = match transmit.via {
                 Via::Unicast => send_unicast(core, transmit, &datagram),
                 Via::Group { iface, v6 } => send_group(core, iface, v6, transmit, &datagram),
-                Via::Lane { .. } => Ok(()),
+                Via::Lane { iface, v6, .. } => send_lane(core, (iface, v6), transmit, &datagram),
             };
             match sent {
                 Ok(()) | Err(SendError::WouldBlock { .. }) => {}

@@ -72,6 +72,16 @@ fn text(info: &Info) -> String {
         let filters = if filters.is_empty() { "its inbox".to_owned() } else { filters };
         format!("reads        {filters} ({} writers)", subscription.writers_total)
     }));
+    lines.extend(endpoint.offenders.iter().map(|offender| {
+        let who = if offender.name.is_empty() { &offender.id } else { &offender.name };
+        let broke: Vec<String> =
+            offender.offences.iter().map(|it| format!("{} {}", it.count, it.code)).collect();
+        format!(
+            "limits broken by  {who}: {}, last {} ago",
+            broke.join(", "),
+            shown(offender.seconds)
+        )
+    }));
     let counted = counters.iter().filter(|counter| counter.value > 0);
     lines.extend(counted.map(|counter| format!("{:<20} {}", counter.name, counter.value)));
     lines.push(String::new());

@@ -1,11 +1,15 @@
 //! `motet endpoint list`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
 use motet::Endpoint;
 use motet::report::PeerReport;
+use serde::Serialize;
 
+use super::choice::{Choice, tags_of};
+use super::watch;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::quantity::{duration, shown};
@@ -13,26 +17,55 @@ use crate::quantity::{duration, shown};
 /// What `motet endpoint list` is told.
 #[derive(Args, Debug)]
 pub(crate) struct ListArgs {
-    /// More: observers too, all addresses, roles
+    /// More: observers too, all addresses, roles, tags
     #[arg(short, long)]
     verbose: bool,
-    /// Listen for this long; else until discovery has settled
+    /// Go on, and tell a line per change: joined, suspect, alive again, dead, left
+    #[arg(long)]
+    watch: bool,
+    /// Only those whose state (with --watch: change) is this regular expression
+    #[arg(long, value_name = "RE")]
+    status: Option<String>,
+    /// Listen for this long; else until discovery has settled, or with --watch for ever
     #[arg(long, value_name = "DUR", value_parser = duration)]
     wait: Option<Duration>,
 }
 
+/// A peer, and what it tells about itself.
+#[derive(Serialize)]
+struct Row {
+    #[serde(flatten)]
+    peer: PeerReport,
+    tags: BTreeMap<String, String>,
+}
+
 pub(crate) async fn run(args: ListArgs, context: &Context) -> Result<Exit, Failure> {
+    let choice = Choice::new(args.status.as_deref(), &context.global.tag, args.verbose)?;
     let endpoint = context.observe().await?;
-    let peers = listen(&endpoint, args.wait, args.verbose, context).await;
+    if args.watch {
+        let watch = watch::run(&endpoint, &choice, context);
+        return match args.wait {
+            None => watch.await.map(|()| Exit::Done),
+            Some(wait) => {
+                tokio::time::timeout(wait, watch).await.unwrap_or(Ok(())).map(|()| Exit::Done)
+            }
+        };
+    }
+    let peers = listen(&endpoint, args.wait, &choice, context).await;
+    let asks = choice.needs_tags() || args.verbose || !context.out.is_text();
+    let mut rows = if asks { with_tags(&endpoint, peers).await } else { plain(peers) };
+    rows.retain(|row| choice.tags(&row.tags));
     if args.verbose {
-        let heads = ["NAME", "ID", "STATE", "RTT", "HEARD", "MTU", "ROLES", "ADDRESSES"];
-        context.out.table(&peers, heads, |peer| {
-            let [name, id, state, rtt, heard, _] = cells(peer);
-            let (mtu, roles) = (peer.mtu.to_string(), peer.roles.join(","));
-            [name, id, state, rtt, heard, mtu, roles, peer.addresses.join(" ")]
+        let heads = ["NAME", "ID", "STATE", "RTT", "HEARD", "MTU", "ROLES", "ADDRESSES", "TAGS"];
+        context.out.table(&rows, heads, |row| {
+            let [name, id, state, rtt, heard, _] = cells(row);
+            let (mtu, roles) = (row.peer.mtu.to_string(), row.peer.roles.join(","));
+            let tags: Vec<String> = row.tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
+            let addresses = row.peer.addresses.join(" ");
+            [name, id, state, rtt, heard, mtu, roles, addresses, tags.join(" ")]
         })?;
     } else {
-        context.out.table(&peers, ["NAME", "ID", "STATE", "RTT", "HEARD", "ADDRESS"], cells)?;
+        context.out.table(&rows, ["NAME", "ID", "STATE", "RTT", "HEARD", "ADDRESS"], cells)?;
     }
     Ok(Exit::Done)
 }
@@ -41,7 +74,7 @@ pub(crate) async fn run(args: ListArgs, context: &Context) -> Result<Exit, Failu
 pub(crate) async fn listen(
     endpoint: &Endpoint,
     wait: Option<Duration>,
-    observers: bool,
+    choice: &Choice,
     context: &Context,
 ) -> Vec<PeerReport> {
     let begun = tokio::time::Instant::now();
@@ -50,9 +83,8 @@ pub(crate) async fn listen(
         // An event stream that nobody feeds: only the clock ends it.
         Some(wait) => drop(tokio::time::timeout(wait, std::future::pending::<()>()).await),
     }
-    let mut peers = endpoint.snapshot().peers;
-    let watching = |peer: &PeerReport| peer.roles.iter().any(|role| role == "observer");
-    peers.retain(|peer| peer.state != "dead" && (observers || !watching(peer)));
+    let mut peers = endpoint.peers();
+    peers.retain(|peer| choice.state(&peer.state) && choice.role(peer));
     peers.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     context.out.remark(format!(
         "listened {:.1} s, {} endpoints in realm {}",
@@ -63,7 +95,30 @@ pub(crate) async fn listen(
     peers
 }
 
-fn cells(peer: &PeerReport) -> [String; 6] {
+fn plain(peers: Vec<PeerReport>) -> Vec<Row> {
+    peers.into_iter().map(|peer| Row { peer, tags: BTreeMap::new() }).collect()
+}
+
+/// Asks all of them at once: one that is stopped holds nobody up.
+async fn with_tags(endpoint: &Endpoint, peers: Vec<PeerReport>) -> Vec<Row> {
+    let asked = peers.into_iter().map(|peer| {
+        let endpoint = endpoint.clone();
+        tokio::spawn(async move {
+            let tags = tags_of(&endpoint, &peer.id).await;
+            Row { peer, tags }
+        })
+    });
+    let asked: Vec<_> = asked.collect();
+    let mut rows = Vec::with_capacity(asked.len());
+    for row in asked {
+        // It ends without a row only when everything does.
+        rows.extend(row.await);
+    }
+    rows
+}
+
+fn cells(row: &Row) -> [String; 6] {
+    let peer = &row.peer;
     [
         peer.name.clone(),
         peer.id.clone(),

@@ -2,10 +2,11 @@
 
 use clap::Args;
 
-use super::survey::{TopicView, survey};
+use super::survey::{ReaderView, TopicView, survey};
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::nearest::nearest;
+use crate::quantity::shown;
 
 /// What `motet topic info` is told.
 #[derive(Args, Debug)]
@@ -44,16 +45,37 @@ fn text(view: &TopicView) -> String {
         let report = &writer.report;
         let quality = if report.reliable { "reliable" } else { "best effort" };
         lines.push(format!(
-            "writer  {} ({}): {quality}, history {}, {}, next {}",
-            writer.name, writer.id, report.history, report.slow, report.next
+            "writer  {} ({}): {quality}, history {}, {}, lane {}, next {}",
+            writer.name, writer.id, report.history, report.slow, report.lane, report.next
         ));
     }
     for reader in &view.readers {
         lines.push(format!(
-            "reader  {} ({}): {} from {}, {} unacknowledged",
-            reader.name, reader.id, reader.state, reader.writer, reader.unacked
+            "reader  {} ({}): {} from {}, {} unacknowledged, {}",
+            reader.name,
+            reader.id,
+            reader.state,
+            reader.writer,
+            reader.unacked,
+            carrier(reader)
         ));
     }
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// What brings the messages, and why not a lane.
+fn carrier(reader: &ReaderView) -> String {
+    match (reader.carrier.as_str(), reader.lane) {
+        ("lane", Some(lane)) => format!(
+            "lane {lane} on {} for {} ({} readers)",
+            reader.by,
+            shown(reader.lane_seconds.unwrap_or_default()),
+            reader.lane_readers.unwrap_or_default()
+        ),
+        ("unicast", _) => format!("unicast to {} ({})", reader.by, reader.why),
+        // Of an older version, which does not say.
+        ("", _) => "unicast".to_owned(),
+        (other, _) => other.to_owned(),
+    }
 }

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use clap::Args;
-use motet::{Event, Outgoing, PubQos, Publisher, SlowPolicy};
+use motet::{Event, LanePolicy, Outgoing, PubQos, Publisher, SlowPolicy};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, BufReader, Stdin};
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -70,6 +70,9 @@ pub(crate) struct PubArgs {
     /// What happens when a reader is too slow
     #[arg(long, value_parser = ["block", "drop-oldest", "drop-newest", "disconnect"], default_value = "drop-oldest")]
     slow: String,
+    /// Whether it may leave as multicast, once for all readers: where that is cheaper, never, always
+    #[arg(long, value_parser = ["auto", "never", "always"], default_value = "auto")]
+    lane: String,
     /// Names the schema; readers with another one get nothing and are told
     #[arg(long = "type", value_name = "TAG", default_value = "")]
     type_tag: String,
@@ -265,6 +268,11 @@ fn qos(args: &PubArgs, limit: Duration) -> PubQos {
             _ => SlowPolicy::DropOldest,
         },
         type_tag: args.type_tag.clone(),
+        lane: match args.lane.as_str() {
+            "never" => LanePolicy::Never,
+            "always" => LanePolicy::Always,
+            _ => LanePolicy::Auto,
+        },
         ..PubQos::default()
     }
 }

@@ -7,6 +7,7 @@ use motet::report::{SubscriptionReport, TopicReport};
 use motet::{Answer, AskError, Endpoint, What};
 use serde::Serialize;
 
+use crate::command::endpoint::choice::Choice;
 use crate::command::endpoint::list;
 use crate::context::Context;
 
@@ -37,6 +38,18 @@ pub(crate) struct ReaderView {
     pub(crate) writer: String,
     pub(crate) state: String,
     pub(crate) unacked: u64,
+    /// `unicast`, `lane` or `local`, and by which address or interface.
+    pub(crate) carrier: String,
+    pub(crate) by: String,
+    /// Why not a lane.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) why: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lane: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lane_readers: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lane_seconds: Option<f64>,
 }
 
 /// Somebody who subscribes.
@@ -60,7 +73,7 @@ pub(crate) async fn survey(
     wait: Option<Duration>,
     context: &Context,
 ) -> Survey {
-    let peers = list::listen(endpoint, wait, false, context).await;
+    let peers = list::listen(endpoint, wait, &Choice::default(), context).await;
     let mut asked = tokio::task::JoinSet::new();
     for peer in peers {
         let (endpoint, limit) = (endpoint.clone(), context.global.timeout);
@@ -108,6 +121,12 @@ impl Survey {
             writer: name.to_owned(),
             state: reader.state.clone(),
             unacked: reader.unacked,
+            carrier: reader.carrier.clone(),
+            by: reader.by.clone(),
+            why: reader.why.clone(),
+            lane: reader.lane,
+            lane_readers: reader.lane_readers,
+            lane_seconds: reader.lane_seconds,
         }));
         view.writers.push(WriterView { id: id.to_owned(), name: name.to_owned(), report });
         view.writers.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));

@@ -340,9 +340,9 @@ fn a_seed_met_otherwise_before_is_not_dialled_at_all() {
     bench.hear(key(1, 1), &Beacon { addresses: vec![ip(1), ip(2)], ..beacon_of(1) }, false);
     bench.up(3);
 
-    bench.discovery.add_seed(bench.now, addr(1));
-    bench.discovery.add_seed(bench.now, addr(2));
-    bench.discovery.add_seed(bench.now, addr(4));
+    assert!(bench.discovery.add_seed(bench.now, &[addr(1)]));
+    assert!(bench.discovery.add_seed(bench.now, &[addr(2)]));
+    assert!(bench.discovery.add_seed(bench.now, &[addr(4)]));
     bench.run_for(MS);
     bench.discovery.on_seed_known(addr(4), key(3, 1).id);
     bench.run_for(S * 3600);

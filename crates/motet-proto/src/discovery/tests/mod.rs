@@ -3,6 +3,7 @@
 mod beaconing;
 mod clashes;
 mod dialing;
+mod entry;
 mod memory;
 
 use super::*;

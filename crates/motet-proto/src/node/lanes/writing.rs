@@ -278,7 +278,7 @@ impl<C: Crypto> Node<C> {
                     (seq, NakItem::Range { seq, count: to.saturating_sub(seq) })
                 }
                 NakItem::Bytes { seq, off, len } => {
-                    let whole = log.get(seq).map_or(0, |entry| entry.body.len() as u64);
+                    let whole = log.get(seq).map_or(0, |entry| entry.size() as u64);
                     let rest = whole.saturating_sub(off);
                     bytes += if len == 0 { rest } else { len.min(rest) };
                     (seq, item)

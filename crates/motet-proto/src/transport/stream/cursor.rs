@@ -293,7 +293,7 @@ impl Cursor {
         if !self.reliable {
             return Ok(Progress::default());
         }
-        let len = log.get(next_seq).map_or(u64::MAX, |entry| entry.body.len() as u64);
+        let len = log.get(next_seq).map_or(u64::MAX, |entry| entry.size() as u64);
         let known = (next_seq, next_off) <= self.ever.max((self.next, self.off));
         let inside =
             next_off == 0 || next_off < len || log.get(next_seq).is_some_and(|e| e.gone.is_some());
@@ -480,7 +480,7 @@ impl Cursor {
         if from < whole_to && !self.repairs.is_full() {
             whole_to = affordable(log, from, whole_to, *budget);
             *budget = budget.saturating_sub(log.pos(whole_to) - log.pos(from));
-            let len = |seq| log.get(seq).map_or(0, |entry: &Entry| entry.body.len() as u64);
+            let len = |seq| log.get(seq).map_or(0, |entry: &Entry| entry.size() as u64);
             queued = from < whole_to && self.repairs.add_whole(from, whole_to, fresh, len);
         }
         if to > self.next && from <= self.next {
@@ -508,7 +508,7 @@ impl Cursor {
         if self.gone(log, seq).is_some() {
             return seq < self.next && self.repairs.add_whole(seq, seq + 1, fresh, |_| 0);
         }
-        let total = log.get(seq).map_or(0, |entry| entry.body.len() as u64);
+        let total = log.get(seq).map_or(0, |entry| entry.size() as u64);
         let limit = if seq == self.next { self.off } else { total };
         let off = if seq == self.acked { off.max(self.acked_off) } else { off };
         let end = if len == 0 { limit } else { off.saturating_add(len).min(limit) };

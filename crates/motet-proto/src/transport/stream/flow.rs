@@ -13,6 +13,10 @@ const ROUND_MIN: Duration = Duration::from_millis(1);
 /// A window that the writer calls too small grows at most so often.
 const GROW_AFTER: Duration = Duration::from_millis(5);
 
+/// So many bytes are delivered before a STATUS says so: what the writer keeps of them stays near its
+/// processor.
+const FRESH_MAX: u64 = 512 << 10;
+
 #[derive(Clone, Debug)]
 pub(super) struct Flow {
     /// Bytes delivered, counted as windows count.
@@ -111,7 +115,8 @@ impl Flow {
     pub(super) fn consume(&mut self, now: Time, cost: u64) {
         self.consumed += cost;
         self.fresh += cost;
-        let share = if self.pace.is_some() { self.told / 4 * 3 } else { self.told / 4 };
+        let quarter = self.told / 4;
+        let share = if self.pace.is_some() { quarter * 3 } else { quarter.min(FRESH_MAX) };
         if self.fresh > share { self.urge(now) } else { self.touch(now) }
     }
 

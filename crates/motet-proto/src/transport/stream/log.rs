@@ -6,33 +6,67 @@
 //!
 //! | input | effect |
 //! |---|---|
-//! | push | the next number; one copy for all readers (T-4) |
+//! | push, pack | the next number; one copy for all readers (T-4) |
+//! | seal | what was packed can be read |
 //! | trim | acknowledged messages outside of the history go; old ones expire (T-14) |
 //! | conflate | unsent older messages of a key are gone |
 //! | evict | the oldest goes, needed or not |
 //!
 //! **Bounds.** [`Log::bytes`] is kept below the publication's limit by the node (trim, then policy).
 //! A message that is gone in the middle still counts 64 bytes until the front reaches it.
+//!
+//! **Chunks.** Small messages that are published one after the other lie one behind the other in
+//! shared memory, each after its length, as a MSGS has them: nothing is counted per message, and a
+//! packet takes them with one copy.
 
+use super::blocks::{BLOCK_MESSAGE_MAX, Blocks, PLAIN};
 use super::cost;
-use super::spares::Spares;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use bytes::{Bytes, BytesMut};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use motet_wire::codec::{put_vi_bytes, vi_len};
 use motet_wire::frame::GapReason;
 
-/// A message in the log.
+/// A message in the log; [`Log::body`] has its bytes.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The whole message; empty if it is gone.
-    pub body: Bytes,
     /// When it was published, µs of the stream's clock.
     pub t_us: u64,
     /// Hash of its key; 0 if it has none.
     pub key: u64,
     /// Why it is no longer held.
     pub gone: Option<GapReason>,
+    /// Its bytes, and where they are in which chunk.
+    len: u32,
+    at: u32,
+    chunk: u64,
     /// What everything before it counts.
     pos: u64,
+}
+
+impl Entry {
+    /// Bytes of the whole message; 0 if it is gone.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.len as usize
+    }
+
+    /// What everything before it counts; see [`Log::pos`].
+    #[inline]
+    pub fn pos(&self) -> u64 {
+        self.pos
+    }
+}
+
+/// Memory of messages that follow one another.
+#[derive(Clone, Debug)]
+struct Chunk {
+    /// Empty until it is sealed, and when none of its messages is held.
+    bytes: Bytes,
+    /// How many of its messages are held.
+    held: u32,
+    /// Each message comes after its length.
+    packed: bool,
 }
 
 /// The messages of a publication that its readers may still need.
@@ -40,6 +74,11 @@ pub struct Entry {
 pub struct Log {
     first: u64,
     entries: VecDeque<Entry>,
+    /// In order; the first has this number.
+    chunks: VecDeque<Chunk>,
+    first_chunk: u64,
+    /// The last chunk still grows, in [`Blocks`].
+    open: bool,
     bytes: u64,
     /// What everything ever pushed counts.
     end: u64,
@@ -57,6 +96,9 @@ impl Log {
         Self {
             first: start,
             entries: VecDeque::new(),
+            chunks: VecDeque::new(),
+            first_chunk: 0,
+            open: false,
             bytes: 0,
             end: 0,
             expired: start,
@@ -83,11 +125,58 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// Appends; its number.
-    #[inline]
+    /// Appends a message of less than 4 GiB, after what was packed is [sealed](Self::seal); its
+    /// number.
     pub fn push(&mut self, body: Bytes, t_us: u64, key: u64) -> u64 {
-        let (seq, cost) = (self.next(), cost(body.len()));
-        self.entries.push_back(Entry { body, t_us, key, gone: None, pos: self.end });
+        debug_assert!(!self.open, "sealed first");
+        let len = body.len();
+        self.chunks.push_back(Chunk { bytes: body, held: 0, packed: false });
+        self.append(t_us, key, (0, len as u32))
+    }
+
+    /// Appends a message without key and headers, of less than 4 GiB, behind what `blocks` has of
+    /// this log; its number. Its bytes can be read once they are [sealed](Self::seal), which must
+    /// come before anybody else uses `blocks`.
+    #[inline]
+    pub fn pack(&mut self, blocks: &mut Blocks, payload: &[u8], t_us: u64) -> u64 {
+        if payload.len() >= BLOCK_MESSAGE_MAX {
+            self.seal(blocks);
+            return self.push(blocks.copy(&[&PLAIN, payload]), t_us, 0);
+        }
+        if !blocks.has_room(payload.len()) {
+            self.seal(blocks);
+            blocks.turn();
+        }
+        if !self.open {
+            self.open = true;
+            self.chunks.push_back(Chunk { bytes: Bytes::new(), held: 0, packed: true });
+        }
+        let place = blocks.put(payload);
+        self.append(t_us, 0, place)
+    }
+
+    /// Takes from `blocks` what was packed.
+    pub fn seal(&mut self, blocks: &mut Blocks) {
+        if !core::mem::take(&mut self.open) {
+            return;
+        }
+        let bytes = blocks.split();
+        if let Some(chunk) = self.chunks.back_mut()
+            && chunk.held > 0
+        {
+            chunk.bytes = bytes;
+        }
+        self.shed();
+    }
+
+    #[inline]
+    fn append(&mut self, t_us: u64, key: u64, (at, len): (u32, u32)) -> u64 {
+        let (seq, cost) = (self.next(), cost(len as usize));
+        let chunk = self.first_chunk + self.chunks.len() as u64 - 1;
+        if let Some(chunk) = self.chunks.back_mut() {
+            chunk.held += 1;
+        }
+        self.entries.push_back(Entry { t_us, key, gone: None, len, at, chunk, pos: self.end });
         self.end += cost;
         self.bytes += cost;
         if key != 0 {
@@ -112,6 +201,76 @@ impl Log {
         self.entries.range(skip..)
     }
 
+    /// The bytes of one of its entries; none if it is gone.
+    #[inline]
+    pub fn body(&self, entry: &Entry) -> &[u8] {
+        let body = self.chunk(entry).and_then(|chunk| chunk.bytes.get(place(entry)));
+        debug_assert!(body.is_some() || entry.gone.is_some(), "sealed before it is read");
+        body.unwrap_or(&[])
+    }
+
+    /// As [`body`](Self::body), to be kept.
+    pub fn shared(&self, entry: &Entry) -> Bytes {
+        let held = self.chunk(entry).filter(|chunk| chunk.bytes.len() >= place(entry).end);
+        held.map_or_else(Bytes::new, |chunk| chunk.bytes.slice(place(entry)))
+    }
+
+    /// Appends `n` messages from `seq` on as a MSGS has them: each after its length.
+    pub fn put_run(&self, seq: u64, n: u64, out: &mut Vec<u8>) {
+        let Some(mut from) = self.index(seq) else { return };
+        let end = (from + n as usize).min(self.entries.len());
+        while from < end
+            && let Some(first) = self.entries.get(from)
+            && let Some(chunk) = self.chunk(first)
+        {
+            if !chunk.packed {
+                put_vi_bytes(out, self.body(first));
+                from += 1;
+                continue;
+            }
+            // The first entry behind those of this chunk.
+            let (mut lo, mut hi) = (from + 1, end);
+            while lo < hi {
+                let mid = lo.midpoint(hi);
+                let same = self.entries.get(mid).is_some_and(|it| it.chunk == first.chunk);
+                (lo, hi) = if same { (mid + 1, hi) } else { (lo, mid) };
+            }
+            let start = first.at as usize - vi_len(u64::from(first.len));
+            let stop = self.entries.get(lo - 1).map_or(0, |last| place(last).end);
+            out.extend_from_slice(chunk.bytes.get(start..stop).unwrap_or(&[]));
+            from = lo;
+        }
+    }
+
+    #[inline]
+    fn chunk(&self, entry: &Entry) -> Option<&Chunk> {
+        self.chunks.get((entry.chunk - self.first_chunk) as usize)
+    }
+
+    /// One message of a chunk is held no more.
+    #[inline]
+    fn unhold(&mut self, chunk: u64) {
+        let at = (chunk - self.first_chunk) as usize;
+        let grows = self.open && at + 1 == self.chunks.len();
+        if let Some(chunk) = self.chunks.get_mut(at) {
+            chunk.held = chunk.held.saturating_sub(1);
+            if chunk.held == 0 && !grows {
+                chunk.bytes = Bytes::new();
+            }
+        }
+    }
+
+    /// Drops chunks before that of the first entry.
+    #[inline]
+    fn shed(&mut self) {
+        let end = self.first_chunk + self.chunks.len() as u64 - u64::from(self.open);
+        let first = self.entries.front().map_or(end, |entry| entry.chunk);
+        while self.first_chunk < first {
+            self.chunks.pop_front();
+            self.first_chunk += 1;
+        }
+    }
+
     /// What all entries count.
     #[inline]
     pub fn bytes(&self) -> u64 {
@@ -131,7 +290,11 @@ impl Log {
     #[inline]
     pub fn evict_front(&mut self) -> Option<Entry> {
         let entry = self.entries.pop_front()?;
-        self.bytes -= cost(entry.body.len());
+        self.bytes -= cost(entry.size());
+        if entry.gone.is_none() {
+            self.unhold(entry.chunk);
+        }
+        self.shed();
         if entry.key != 0 {
             self.forget_key(entry.key, self.first);
         }
@@ -186,9 +349,10 @@ impl Log {
             return;
         }
         entry.gone = Some(reason);
-        self.bytes -= cost(entry.body.len()) - cost(0);
-        entry.body = Bytes::new();
-        let key = entry.key;
+        self.bytes -= cost(entry.size()) - cost(0);
+        entry.len = 0;
+        let (key, chunk) = (entry.key, entry.chunk);
+        self.unhold(chunk);
         if key != 0 {
             self.forget_key(key, seq);
         }
@@ -239,66 +403,107 @@ impl Log {
     }
 }
 
-/// Bytes of a payload block.
-const BLOCK: usize = 64 << 10;
-/// Larger messages get memory of their own, or that of one that is gone.
-const BLOCK_MESSAGE_MAX: usize = 32 << 10;
-/// Full blocks kept for reuse.
-const POOL_MAX: usize = 160;
-
-/// Copies bodies into shared blocks that are reused, so that a steady publisher does not allocate.
-/// One for all publications of a node: a message that is kept keeps its block.
-#[derive(Debug, Default)]
-pub struct Blocks {
-    current: BytesMut,
-    full: VecDeque<BytesMut>,
-    spares: Spares,
+/// Where an entry lies in its chunk.
+#[inline]
+fn place(entry: &Entry) -> core::ops::Range<usize> {
+    entry.at as usize..entry.at as usize + entry.len as usize
 }
 
-impl Blocks {
-    /// A copy of the concatenated `parts`.
-    #[inline]
-    pub fn copy(&mut self, parts: &[&[u8]]) -> Bytes {
-        let len = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
-        if len == 0 {
-            return Bytes::new();
-        }
-        if len > BLOCK_MESSAGE_MAX {
-            let mut own = self.spares.take(len as u64).unwrap_or_default();
-            own.reserve_exact(len);
-            parts.iter().for_each(|part| own.extend_from_slice(part));
-            let own = own.into();
-            self.spares.keep(&own);
-            return own;
-        }
-        if self.current.capacity() < len {
-            self.turn();
-        }
-        parts.iter().for_each(|part| self.current.extend_from_slice(part));
-        self.current.split().freeze()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed(log: &Log, seq: u64, n: u64) -> Vec<u8> {
+        let mut out = Vec::new();
+        log.put_run(seq, n, &mut out);
+        out
     }
 
-    /// Gives back memory that is kept for messages to come, if none came since the last call.
-    pub fn tidy(&mut self) {
-        self.spares.tidy();
+    /// As a MSGS has them.
+    fn expected(bodies: &[Vec<u8>]) -> Vec<u8> {
+        let mut out = Vec::new();
+        bodies.iter().for_each(|body| put_vi_bytes(&mut out, body));
+        out
     }
 
-    /// Puts the current block aside and takes one that nobody uses any more, or a new one.
-    fn turn(&mut self) {
-        let used = core::mem::take(&mut self.current);
-        self.full.push_back(used);
-        // The oldest are free first: look at a few, so that one long-lived message costs nothing.
-        for _ in 0..self.full.len().min(4) {
-            let Some(mut block) = self.full.pop_front() else { break };
-            if block.try_reclaim(BLOCK) {
-                self.current = block;
-                return;
+    fn body(payload: &[u8]) -> Vec<u8> {
+        [&PLAIN, payload].concat()
+    }
+
+    #[test]
+    fn what_was_packed_in_whatever_chunks_comes_out_as_it_went_in() {
+        let (mut log, mut blocks) = (Log::new(1), Blocks::default());
+        let sizes = [0, 1, 62, 63, 64, 200, 0x3ffe, 0x3fff, 20_000, BLOCK_MESSAGE_MAX, 100_000, 7];
+        let mut bodies = Vec::new();
+        for (n, size) in sizes.into_iter().cycle().take(60).enumerate() {
+            let payload = alloc::vec![n as u8; size];
+            assert_eq!(log.pack(&mut blocks, &payload, 0), n as u64 + 1);
+            bodies.push(body(&payload));
+            if n % 7 == 3 {
+                log.seal(&mut blocks);
+                log.push(Bytes::from_static(b"another"), 0, 9);
+                log.evict_front();
+                bodies.push(b"another".to_vec());
+                break;
             }
-            self.full.push_back(block);
         }
-        if self.full.len() > POOL_MAX {
-            self.full.pop_front();
+        for (n, size) in sizes.into_iter().cycle().take(60).enumerate() {
+            let payload = alloc::vec![n as u8; size];
+            log.pack(&mut blocks, &payload, 0);
+            bodies.push(body(&payload));
         }
-        self.current = BytesMut::with_capacity(BLOCK);
+        log.seal(&mut blocks);
+        assert_eq!(log.first(), 2);
+        for (entry, body) in log.from(2).zip(&bodies[1..]) {
+            assert_eq!((log.body(entry), &log.shared(entry)[..]), (&body[..], &body[..]));
+            assert_eq!(entry.size(), body.len());
+        }
+        for from in 1..bodies.len() {
+            for to in [from + 1, from + 5, bodies.len()] {
+                let to = to.min(bodies.len());
+                let run = packed(&log, from as u64 + 1, (to - from) as u64);
+                assert_eq!(run, expected(&bodies[from..to]), "{from}..{to}");
+            }
+        }
+    }
+
+    #[test]
+    fn memory_is_given_up_with_the_last_message_in_it() {
+        let (mut log, mut blocks) = (Log::new(1), Blocks::default());
+        for _ in 0..3 {
+            log.pack(&mut blocks, b"first", 0);
+        }
+        log.seal(&mut blocks);
+        for _ in 0..2 {
+            log.pack(&mut blocks, b"second", 0);
+        }
+        log.mark(2, GapReason::Expired);
+        log.evict_front();
+        assert_eq!((log.chunks.len(), log.chunks[0].held), (2, 1));
+        log.mark(3, GapReason::Expired);
+        assert!(log.chunks[0].bytes.is_empty(), "nothing in it is held");
+        log.evict_front();
+        log.evict_front();
+        assert_eq!((log.chunks.len(), log.first_chunk), (1, 1));
+        log.evict_front();
+        log.evict_front();
+        assert_eq!((log.chunks.len(), log.open), (1, true), "it still grows");
+        log.seal(&mut blocks);
+        assert_eq!((log.chunks.len(), log.first_chunk), (0, 2));
+        log.pack(&mut blocks, b"third", 0);
+        log.seal(&mut blocks);
+        assert_eq!(log.get(6).map(|entry| log.body(entry)), Some(&b"\0third"[..]));
+    }
+
+    #[test]
+    fn what_is_gone_before_it_was_sealed_leaves_nothing_behind() {
+        let (mut log, mut blocks) = (Log::new(1), Blocks::default());
+        log.pack(&mut blocks, b"first", 0);
+        log.mark(1, GapReason::Expired);
+        log.pack(&mut blocks, b"second", 0);
+        log.mark(2, GapReason::Expired);
+        log.seal(&mut blocks);
+        assert_eq!((log.chunks.len(), log.chunks[0].bytes.len()), (1, 0));
+        assert!(log.from(1).all(|entry| log.body(entry).is_empty() && entry.gone.is_some()));
     }
 }

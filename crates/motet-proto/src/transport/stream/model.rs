@@ -214,7 +214,7 @@ impl World {
         match piece {
             Piece::Whole { seq, count: 1, repair } => {
                 let entry = self.log.get(seq).unwrap();
-                let (t_us, body) = (entry.t_us, &entry.body[..]);
+                let (t_us, body) = (entry.t_us, self.log.body(entry));
                 Frame::Msg { stream, seq, t_us, repair, body }.encode(out);
             }
             Piece::Whole { seq, count, repair } => {
@@ -223,12 +223,12 @@ impl World {
                 for entry in self.log.from(seq).take(count as usize) {
                     assert!(entry.gone.is_none());
                     assert!(entry.t_us - t_us <= 1_000);
-                    put_vi_bytes(out, &entry.body);
+                    put_vi_bytes(out, self.log.body(entry));
                 }
             }
             Piece::Fragment { seq, off, len, total, repair } => {
                 let entry = self.log.get(seq).unwrap();
-                let body = &entry.body[off as usize..(off + len) as usize];
+                let body = &self.log.body(entry)[off as usize..(off + len) as usize];
                 Frame::Frag { stream, seq, t_us: entry.t_us, total, off, repair, body }.encode(out);
             }
             Piece::Gap { from, count, reason } => {

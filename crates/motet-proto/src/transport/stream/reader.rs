@@ -257,6 +257,21 @@ impl<P: Pieces> Reader<P> {
         Ok(None)
     }
 
+    /// It waits for `seq`, and knows of nothing that is missing or held.
+    #[inline]
+    pub fn is_next(&self, seq: u64) -> bool {
+        seq == self.next && self.is_caught_up()
+    }
+
+    /// `n` whole messages came that count `cost`, [the next in line](Self::is_next), and the
+    /// subscribers took them.
+    #[inline]
+    pub fn on_row(&mut self, now: Time, n: u64, cost: u64) {
+        (self.next, self.high) = (self.next + n, self.high + n);
+        self.arrived();
+        self.consume(now, cost);
+    }
+
     /// A piece. Then call [`Reader::take`] until `None`.
     #[expect(clippy::too_many_arguments, reason = "they are the fields of a FRAG")]
     pub fn on_fragment(

@@ -9,13 +9,18 @@ use bytes::Bytes;
 const WORTH: core::ops::RangeInclusive<usize> = 32 << 10..=4 << 20;
 /// Bytes kept at most. What somebody else holds as well, a log say, costs nothing more.
 const KEPT_MAX: usize = 64 << 20;
-/// How many of the oldest are looked at; those that are held go to the end.
-const LOOKED_AT: usize = 4;
+/// How many of the free ones are looked at.
+const LOOKED_AT: usize = 8;
+/// When the oldest was found held so often, it goes to the end.
+const PATIENCE: u32 = 4;
 
-/// Handed-out messages, about the oldest first; those that only we hold are free.
+/// Handed-out messages, about the oldest first; and those of them that only we hold, the last to
+/// become so at the end: it is the likeliest to be near the processor.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Spares {
     kept: VecDeque<Bytes>,
+    free: Vec<Bytes>,
+    refused: u32,
     bytes: usize,
     used: bool,
 }
@@ -36,17 +41,30 @@ impl Spares {
 
     /// Empty, with room for a message of `total` bytes, and not for more than twice that.
     pub(super) fn take(&mut self, total: u64) -> Option<Vec<u8>> {
-        for _ in 0..self.kept.len().min(LOOKED_AT) {
-            let mut body = self.kept.pop_front()?;
-            if (total..=2 * total).contains(&(body.len() as u64)) && body.is_unique() {
-                self.used = true;
-                self.bytes -= body.len();
-                body.clear(); // else it is moved along
-                return Some(body.into());
+        self.sweep();
+        let fits = |body: &Bytes| (total..=2 * total).contains(&(body.len() as u64));
+        let back = self.free.iter().rev().take(LOOKED_AT).position(fits)?;
+        let mut body = self.free.remove(self.free.len() - 1 - back);
+        self.used = true;
+        self.bytes -= body.len();
+        body.clear(); // else it is moved along
+        Some(body.into())
+    }
+
+    /// Finds those that nobody else holds any more.
+    fn sweep(&mut self) {
+        while let Some(oldest) = self.kept.front() {
+            if !oldest.is_unique() {
+                self.refused += 1;
+                if self.refused >= PATIENCE {
+                    self.refused = 0;
+                    self.kept.rotate_left(1);
+                }
+                return;
             }
-            self.kept.push_back(body);
+            self.refused = 0;
+            self.free.extend(self.kept.pop_front());
         }
-        None
     }
 
     /// Gives all back if nothing was kept or taken since the last call.
@@ -57,7 +75,12 @@ impl Spares {
     }
 
     fn drop_oldest(&mut self) {
-        self.bytes -= self.kept.pop_front().map_or(0, |body| body.len());
+        let oldest = if self.free.is_empty() {
+            self.kept.pop_front()
+        } else {
+            Some(self.free.remove(0)) // few, and only beyond the bound
+        };
+        self.bytes -= oldest.map_or(0, |body| body.len());
     }
 }
 

@@ -37,21 +37,26 @@ impl Cursor {
     pub(super) fn run(&self, log: &Log, seq: u64, to: u64, room: usize, new: bool) -> u64 {
         let mut entries = log.from(seq);
         let Some(first) = entries.next() else { return 0 };
-        let len = first.body.len();
+        let len = first.size();
         if msg_overhead(self.stream, seq, first.t_us, len) + len > room {
             return 0;
         }
         let mut size = msgs_header_len(self.stream, seq, first.t_us) + vi_len(len as u64) + len;
         let mut count = 1;
-        for entry in entries.take((to - seq).min(RUN_MAX) as usize - 1) {
-            let at = seq + count;
-            let len = entry.body.len();
+        let bounded = new && self.reliable;
+        let edge = if bounded { self.edge } else { u64::MAX };
+        let end = if bounded { to.min(self.acked + WINDOW_MSGS) } else { to };
+        let most = end.saturating_sub(seq).clamp(1, RUN_MAX) as usize;
+        for entry in entries.take(most - 1) {
+            let len = entry.size();
             size += vi_len(len as u64) + len;
             let young = entry.t_us.checked_sub(first.t_us).is_none_or(|later| later > RUN_US);
+            // As `gone` and `may_start` say, for what the log holds.
             if size > room
                 || young
-                || self.gone(log, at).is_some()
-                || (new && !self.may_start(log, at, 0))
+                || entry.gone.is_some()
+                || entry.pos() >= edge
+                || (!self.refused.is_empty() && self.refused.contains(seq + count))
             {
                 break;
             }
@@ -69,7 +74,7 @@ impl Cursor {
         end: u64,
         space: Space,
     ) -> u64 {
-        let total = entry.body.len() as u64;
+        let total = entry.size() as u64;
         let overhead = frag_overhead(self.stream, seq, entry.t_us, total, off, space.room);
         let fits = space.room.saturating_sub(overhead);
         let wanted = end.saturating_sub(off);
@@ -104,7 +109,7 @@ impl Cursor {
                 return Some(Piece::Whole { seq, count, repair: false });
             }
         }
-        let (off, total) = (self.off, entry.body.len() as u64);
+        let (off, total) = (self.off, entry.size() as u64);
         let len = self.fragment(seq, entry, off, total, space);
         if len == 0 {
             return None;
@@ -145,14 +150,14 @@ impl Cursor {
             self.repairs.drop_whole(seq, to); // not published: cannot be, NAKs are checked
             return None;
         };
-        let total = entry.body.len() as u64;
+        let total = entry.size() as u64;
         let (off, end) = match repair {
             Repair::Bytes(_, off, end) => (off, end.min(total)),
             Repair::Whole(..) => {
                 let count = self.run(log, seq, to, space.room, false);
                 if count > 0 {
                     for (n, entry) in log.from(seq).take(count as usize).enumerate() {
-                        let len = entry.body.len() as u64;
+                        let len = entry.size() as u64;
                         self.counts.repair_bytes += len;
                         self.repairs.sent(now, seq + n as u64, 0, len);
                     }
