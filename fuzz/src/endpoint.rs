@@ -4,6 +4,7 @@
 //!
 //! Once the script ends a newcomer must be served as if nothing had happened.
 
+mod lanes;
 mod words;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -12,7 +13,9 @@ use std::time::Duration;
 use motet_proto::config::{History, QueuePolicy};
 use motet_proto::events::Event;
 use motet_proto::node::Message;
-use motet_proto::{EndpointKey, HostEvent, InterfaceInfo, PubQos, SlowPolicy, SubQos, Via};
+use motet_proto::{
+    EndpointKey, HostEvent, InterfaceInfo, LanePolicy, PubQos, SlowPolicy, SubQos, Via,
+};
 use motet_sim::null::{Ledger, NullCrypto};
 use motet_wire::control::{Class, Control, Interest, Open};
 use motet_wire::frame::{Frame, Frames, put_ack};
@@ -36,7 +39,8 @@ fn addr(n: u8) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, n], 37_321))
 }
 
-/// First byte: b0 the path's MTU is probed, b1 what comes after the last peer is looked at. Then steps.
+/// First byte: b0 the path's MTU is probed, b1 what comes after the last peer is looked at, b2 lanes stand.
+/// Then steps.
 pub fn endpoint(data: &[u8]) {
     let ledger = Ledger::default();
     let mut tape = Tape(data);
@@ -62,6 +66,9 @@ struct Scene {
     publications: Vec<motet_proto::PubId>,
     subscriptions: Vec<motet_proto::SubId>,
     questions: Vec<motet_proto::QueryKey>,
+    /// Lanes that the node offered, and the number of the last packet on the member's own.
+    lane_tags: Vec<u64>,
+    lane_pn: u64,
     time: u64,
 }
 
@@ -79,6 +86,8 @@ impl Scene {
             publications: Vec::new(),
             subscriptions: Vec::new(),
             questions: Vec::new(),
+            lane_tags: Vec::new(),
+            lane_pn: 0,
             time: 0,
         };
         scene.host.notice(interfaces(1_500));
@@ -123,6 +132,9 @@ impl Scene {
         assert!(scene.publications.iter().all(|id| node.readers(*id) == 1), "it does not read");
         let writers = node.subscriptions().iter().map(|view| view.writers.len()).sum::<usize>();
         assert_eq!(writers, 4, "it does not write");
+        if flags & 4 != 0 {
+            scene.lanes_work();
+        }
         scene
     }
 
@@ -160,7 +172,8 @@ impl Scene {
     fn advertise(&mut self, topic: usize) {
         let slow = if topic == 1 { SlowPolicy::Block } else { SlowPolicy::DropOldest };
         let history = if topic == 0 { 3 } else { 0 };
-        let qos = PubQos { slow, history, log_bytes: 64 << 10, ..PubQos::default() };
+        let lane = LanePolicy::Always;
+        let qos = PubQos { slow, history, lane, log_bytes: 64 << 10, ..PubQos::default() };
         let id = self.host.call(|node, now| node.advertise(now, TOPICS[topic % 2], qos));
         self.publications.extend(id.ok());
     }
@@ -173,8 +186,9 @@ impl Scene {
     }
 
     fn collect(&mut self) {
-        for sent in self.host.sent.drain(..) {
+        for sent in std::mem::take(&mut self.host.sent) {
             self.rogue.hear(&sent.bytes);
+            self.hear_lanes(&sent.bytes);
         }
         for event in self.host.events.drain(..) {
             if let Event::Query { key, .. } = event {
@@ -185,7 +199,10 @@ impl Scene {
     }
 
     fn step(&mut self, tape: &mut Tape<'_>) {
-        match tape.below(20) {
+        match tape.below(24) {
+            20 => self.offer_lane(tape),
+            21 | 22 => self.lane_packet(tape),
+            23 => self.answer_lane(tape),
             0..=5 => {
                 let mut out = Vec::new();
                 for _ in 0..=tape.below(4) {

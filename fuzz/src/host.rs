@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use motet_proto::crypto::Crypto;
-use motet_proto::{Config, Event, HostEvent, Node, Realm, RecvMeta, SubId, Time, TxBatch, Via};
+use motet_proto::{
+    Config, Event, HostAction, HostEvent, Node, Realm, RecvMeta, SubId, Time, TxBatch, Via,
+};
 
 /// What is sent or woken for in one moment without end is a fault of the node.
 const SENDS_MAX: usize = 50_000;
@@ -130,6 +132,14 @@ impl<C: Crypto> Host<C> {
                     self.sent.push(Sent { dst: transmit.dst, bytes: datagram.to_vec() });
                 }
                 assert!(self.sent.len() < SENDS_MAX, "sends without end");
+            }
+            while let Some(action) = self.node.poll_host() {
+                busy = true;
+                if let HostAction::JoinLane { iface, lane, .. } = action {
+                    // Every eighth group cannot be joined.
+                    let event = HostEvent::LaneJoined { iface, lane, ok: lane % 8 != 7 };
+                    self.node.handle_host(self.now, event);
+                }
             }
             while let Some(event) = self.node.poll_event() {
                 busy = true;

@@ -291,7 +291,8 @@ impl<C: Crypto> Node<C> {
             let Some(peer) = self.peers.get_mut(*at).and_then(Option::as_mut) else { continue };
             if !member.ready {
                 if now.since(member.since) >= PROOF_WITHIN {
-                    leaving.push((*at, Leaves::NotHeard));
+                    let far = member.hears; // then it is asked again when it is near
+                    leaving.push((*at, if far { Leaves::Ended } else { Leaves::NotHeard }));
                 }
                 continue;
             }

@@ -346,7 +346,11 @@ impl<C: Crypto> Node<C> {
         let Some(writer) = self.lanes.writers.get(&tag) else { return };
         let stream = writer.stream;
         if self.lane_distance(at, tag).is_none_or(|(behind, allowed)| behind > allowed) {
-            return; // it says so again, or is dismissed in time
+            let writer = self.lanes.writers.get_mut(&tag);
+            if let Some(member) = writer.and_then(|writer| writer.members.get_mut(&at)) {
+                member.hears = true; // it says so again, or is dismissed in time
+            }
+            return;
         }
         let first = writer.ready == 0;
         let start = if first { self.furthest(stream) } else { writer.cursor.position().0 };

@@ -27,6 +27,8 @@ const GRTT_MIN: Duration = Duration::from_micros(200);
 pub struct Member {
     /// It has heard the lane, and its messages come that way.
     pub ready: bool,
+    /// It hears the lane but is too far behind it.
+    pub hears: bool,
     /// Since when it is what it is.
     pub since: Time,
     /// The last sign of it.
@@ -153,6 +155,7 @@ impl<A: Aead> LaneWriter<A> {
     pub fn invite(&mut self, now: Time, at: usize) {
         let member = Member {
             ready: false,
+            hears: false,
             since: now,
             heard: now,
             loss_ppm: 0,
