@@ -258,9 +258,11 @@ async fn pe_4_a_topic_in_demand_comes_to_a_lane_by_itself_and_goes_back_with_its
     for left in group.endpoints.drain(1..) {
         let _ = left.close(LIMIT).await;
     }
-    group.until("alone, by unicast", |reader| reader.carrier == "unicast").await;
-    let alone = group.carriers();
-    assert_eq!((alone.len(), &alone[0].why[..]), (1, "too few readers"), "{alone:?}");
+    let alone = |reader: &ReaderReport| {
+        (&reader.carrier[..], &reader.why[..]) == ("unicast", "too few readers")
+    };
+    group.until("alone, by unicast", alone).await;
+    assert_eq!(group.carriers().len(), 1);
     flow.abort();
     drains.iter().for_each(tokio::task::JoinHandle::abort);
 }
