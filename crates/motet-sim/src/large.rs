@@ -193,9 +193,13 @@ pub(crate) fn coldstart(nodes: usize, loss: f64, seed: u64) -> ExitCode {
     let late = net.endpoint("late");
     let begun = net.world.now;
     let heard = net.subscribe(late, "words");
-    let got = net.run_until(|net| !net.deliveries(heard).is_empty() || net.heard(heard), ms(30_000));
+    let got =
+        net.run_until(|net| !net.deliveries(heard).is_empty() || net.heard(heard), ms(30_000));
     let after = net.world.now.since(begun).as_secs_f64() * 1e3;
-    println!("a newcomer has its first message after {after:.1} ms{}", if got { "" } else { ": not" });
+    println!(
+        "a newcomer has its first message after {after:.1} ms{}",
+        if got { "" } else { ": not" }
+    );
     if known.is_some() && got { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

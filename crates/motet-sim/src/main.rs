@@ -175,14 +175,19 @@ fn main() -> ExitCode {
         }
         Some(Command::Crash { nodes, crashes, loss, seed }) => {
             let loss = loss / 100.0;
-            large::crash(FlockSpec { nodes, loss, starved: 0.0, slice: 0, health: true, seed }, crashes)
+            large::crash(
+                FlockSpec { nodes, loss, starved: 0.0, slice: 0, health: true, seed },
+                crashes,
+            )
         }
         Some(Command::Split { nodes, seconds, loss, seed }) => {
             let loss = loss / 100.0;
             let spec = FlockSpec { nodes, loss, starved: 0.0, slice: 0, health: true, seed };
             large::split(spec, seconds)
         }
-        Some(Command::Coldstart { nodes, loss, seed }) => large::coldstart(nodes, loss / 100.0, seed),
+        Some(Command::Coldstart { nodes, loss, seed }) => {
+            large::coldstart(nodes, loss / 100.0, seed)
+        }
         Some(Command::Discovery { nodes, seed }) => large::discovery(nodes, seed),
         None => seeds(&args),
     }

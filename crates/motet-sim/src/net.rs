@@ -275,7 +275,8 @@ impl Net {
         let node = self.world.node(ep.0).expect("the endpoint runs");
         let id = node.subscribe(now, filters, qos).expect("the subscription is allowed");
         let life = self.world.slots[ep.0].life;
-        let reader = Reader { ep, life, id, held: false, waiting: false, any: false, got: Vec::new() };
+        let reader =
+            Reader { ep, life, id, held: false, waiting: false, any: false, got: Vec::new() };
         self.readers.push(reader);
         self.drain(ep.0);
         Sub(self.readers.len() - 1)

@@ -42,7 +42,8 @@ fn pe_5_a_silent_peer_becomes_quiet_suspect_and_dead_at_stated_times() {
     let order: Vec<_> = seen.iter().map(|(state, _)| *state).collect();
     assert_eq!(order, [MemberWhere::Quiet, MemberWhere::Suspect, MemberWhere::Dead], "{seen:?}");
     assert!(seen[0].1 <= 1_200 && seen[1].1 <= 3_000, "{seen:?}");
-    assert!((4_500..=5_300).contains(&seen[2].1), "{seen:?}");
+    // Silence counts from the last packet heard: up to a second before bob was stopped.
+    assert!((3_900..=5_200).contains(&seen[2].1), "{seen:?}");
     net.world.resume(bob.0);
     net.run_for(secs(2));
     assert_eq!(state(&mut net, alice, bob), Some(MemberWhere::Alive), "it comes back");
@@ -73,8 +74,7 @@ fn pe_5_a_peer_that_stands_still_for_two_seconds_is_not_declared_dead() {
 // datagrams are lost and a third of all stand still most of the time.
 #[test] // M-7
 fn pe_5_starved_members_declare_nobody_dead_who_is_well_unless_health_is_ignored() {
-    let spec =
-        FlockSpec { nodes: 20, loss: 0.05, starved: 0.3, slice: 10, health: true, seed: 3 };
+    let spec = FlockSpec { nodes: 20, loss: 0.05, starved: 0.3, slice: 10, health: true, seed: 3 };
     let deaths = |spec| {
         let mut flock = Flock::new(spec);
         flock.introduce_all();
@@ -100,9 +100,8 @@ fn bc_3_beacons_stay_within_their_budget_however_many_there_are() {
     for count in [10, 40] {
         let (mut net, eps) = crowd::crowd(4, count, 8);
         net.run_for(secs(30));
-        let sent = |net: &mut Net| -> u64 {
-            eps.iter().map(|ep| net.counters(*ep).beacons_sent).sum()
-        };
+        let sent =
+            |net: &mut Net| -> u64 { eps.iter().map(|ep| net.counters(*ep).beacons_sent).sum() };
         let before = sent(&mut net);
         net.run_for(secs(120));
         let period = (count as f64 / 10.0).max(2.0);

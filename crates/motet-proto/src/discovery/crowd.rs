@@ -543,7 +543,8 @@ impl Crowd {
         let mut records = Vec::new();
         for pull in pulls {
             let own = short(self.own.member.identity.key.id) == pull.id;
-            let held = if own { Some(&self.own) } else { self.by_short(pull.id).map(|it| &it.profile) };
+            let held =
+                if own { Some(&self.own) } else { self.by_short(pull.id).map(|it| &it.profile) };
             let Some(mut profile) = held.cloned() else { continue };
             let key = profile.member.identity.key;
             if own {
@@ -582,8 +583,9 @@ impl Crowd {
             return;
         }
         let old = self.known.get(&key.id).filter(|it| it.profile.member.identity.key == key);
-        let (version, interest, told) = old
-            .map_or((0, 0, 0), |it| (it.profile.addr_version, it.profile.interest_version, it.told));
+        let (version, interest, told) = old.map_or((0, 0, 0), |it| {
+            (it.profile.addr_version, it.profile.interest_version, it.told)
+        });
         if profile.addr_version <= version {
             return;
         }
@@ -603,7 +605,11 @@ impl Crowd {
     }
 
     fn by_short(&self, id: [u8; 8]) -> Option<&Known> {
-        self.known.range(EndpointId(first_of(id))..).next().filter(|it| short(*it.0) == id).map(|it| it.1)
+        self.known
+            .range(EndpointId(first_of(id))..)
+            .next()
+            .filter(|it| short(*it.0) == id)
+            .map(|it| it.1)
     }
 
     fn by_short_mut(&mut self, id: [u8; 8]) -> Option<&mut Known> {

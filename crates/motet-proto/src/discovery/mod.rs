@@ -519,7 +519,12 @@ impl Discovery {
     }
 
     /// Where to try somebody known by hearsay, best first (D-14).
-    pub fn ways(&self, addr: SocketAddr, addresses: &[IpAddr], host_id: [u8; 16]) -> Vec<SocketAddr> {
+    pub fn ways(
+        &self,
+        addr: SocketAddr,
+        addresses: &[IpAddr],
+        host_id: [u8; 16],
+    ) -> Vec<SocketAddr> {
         let port = addr.port();
         let (source, host_id) = (Some(addr), Some(host_id));
         self.own.candidates(&Known { worked: None, source, addresses, port, host_id, iface: 0 })

@@ -327,9 +327,10 @@ impl<C: Crypto> Node<C> {
             let Some(peer) = peer else { continue };
             let carries = !peer.ins.is_empty()
                 || !peer.asked.is_empty()
-                || peer.outs.values().any(|out| {
-                    !matches!(out.state, super::peer::OutState::Rejected { .. })
-                })
+                || peer
+                    .outs
+                    .values()
+                    .any(|out| !matches!(out.state, super::peer::OutState::Rejected { .. }))
                 || matches!(peer.session.watch.state(), State::Dead(_));
             if carries || !crowded {
                 peer.used = now;
@@ -349,7 +350,12 @@ fn hinted(set: Interest) -> Interest {
     if size(&set) <= INTEREST_ROOM {
         return set;
     }
-    Interest { version: set.version, flags: set.flags, filter: Some(Vec::new()), ..Interest::default() }
+    Interest {
+        version: set.version,
+        flags: set.flags,
+        filter: Some(Vec::new()),
+        ..Interest::default()
+    }
 }
 
 fn size(set: &Interest) -> usize {

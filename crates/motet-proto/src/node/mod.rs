@@ -66,7 +66,9 @@ use peer::Peer;
 use realm::{RealmKeys, Wall};
 
 pub use verbs::{AdvertiseError, Message, PublishError, QueryError, SubscribeError};
-pub use views::{MemberView, MemberWhere, PeerView, PublicationView, ReaderView, SubscriptionView, WriterView};
+pub use views::{
+    MemberView, MemberWhere, PeerView, PublicationView, ReaderView, SubscriptionView, WriterView,
+};
 
 /// An endpoint without sockets, threads or clock.
 ///

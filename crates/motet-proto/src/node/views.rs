@@ -199,7 +199,8 @@ impl<C: Crypto> Node<C> {
         for key in self.crowd.holders(name) {
             // Where there was a session, what it ended with is known better than by hearsay.
             let session = self.by_id.contains_key(&key.id);
-            let over = self.discovery.member(key.id).is_some_and(|it| it.state != MemberState::Live);
+            let over =
+                self.discovery.member(key.id).is_some_and(|it| it.state != MemberState::Live);
             if !session && !over && !all.iter().any(|known| known.id == key.id) {
                 all.push(key);
             }

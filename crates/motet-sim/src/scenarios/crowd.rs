@@ -88,7 +88,10 @@ pub fn crowd(seed: u64, count: usize, eager: usize) -> (Net, Vec<Ep>) {
 /// How many living members an endpoint knows.
 pub fn known(net: &mut Net, ep: Ep) -> usize {
     let members = net.node(ep).map(|node| node.members()).unwrap_or_default();
-    members.iter().filter(|it| it.state != MemberWhere::Dead && it.state != MemberWhere::Left).count()
+    members
+        .iter()
+        .filter(|it| it.state != MemberWhere::Dead && it.state != MemberWhere::Left)
+        .count()
 }
 
 /// P26: names, tags and interest are known of all, by comparing.
@@ -97,7 +100,8 @@ pub fn what_one_says_of_itself_reaches_all() {
     let tagged = |net: &mut Net| {
         eps.iter().all(|ep| {
             let members = net.node(*ep).map(|node| node.members()).unwrap_or_default();
-            members.len() == 11 && members.iter().all(|it| it.tags.len() == 1 && !it.name.is_empty())
+            members.len() == 11
+                && members.iter().all(|it| it.tags.len() == 1 && !it.name.is_empty())
         })
     };
     assert!(net.run_until(tagged, secs(20)), "tags or names are missing");

@@ -198,7 +198,8 @@ impl SwimPacket {
         let (src, src_count) = (SwimIdentity::decode(&mut r)?, r.get_u16()?);
         let dst = (r.get_key()?, r.get_u32()?);
         let number = r.get_u8()?;
-        let about = |r: &mut Reader<'_>| Ok::<_, Malformed>((SwimIdentity::decode(r)?, r.get_u8()?));
+        let about =
+            |r: &mut Reader<'_>| Ok::<_, Malformed>((SwimIdentity::decode(r)?, r.get_u8()?));
         let message = match number {
             0 => SwimMessage::Ping(r.get_u8()?),
             1 => SwimMessage::Ack(r.get_u8()?),

@@ -34,7 +34,11 @@ pub(super) struct Parts {
 impl foca::Codec<Handle> for Compact {
     type Error = Broken;
 
-    fn encode_header(&mut self, header: &Header<Handle>, mut buf: impl BufMut) -> Result<(), Broken> {
+    fn encode_header(
+        &mut self,
+        header: &Header<Handle>,
+        mut buf: impl BufMut,
+    ) -> Result<(), Broken> {
         if buf.remaining_mut() < HEAD_LEN {
             return Err(Broken);
         }
@@ -89,7 +93,11 @@ impl foca::Codec<Handle> for Compact {
         Ok(Header { src, src_incarnation, dst, message })
     }
 
-    fn encode_member(&mut self, member: &Member<Handle>, mut buf: impl BufMut) -> Result<(), Broken> {
+    fn encode_member(
+        &mut self,
+        member: &Member<Handle>,
+        mut buf: impl BufMut,
+    ) -> Result<(), Broken> {
         if buf.remaining_mut() < MEMBER_LEN {
             return Err(Broken);
         }

@@ -116,11 +116,8 @@ impl Io {
             return self.admit_new(member);
         };
         let entry = self.table.get_mut(slot)?;
-        let told = Handle {
-            incarnation: identity.key.incarnation,
-            slot,
-            generation: identity.generation,
-        };
+        let told =
+            Handle { incarnation: identity.key.incarnation, slot, generation: identity.generation };
         let known = entry.handle(slot);
         if told.rank() <= known.rank() {
             return Some(told); // the same, or an earlier life: foca knows which (M-5)
@@ -198,7 +195,11 @@ impl Io {
             (SwimState::Down, _) | (_, State::Down) => return,
             (SwimState::Alive, State::Suspect) if count >= entry.count => SwimState::Suspect,
             (before, State::Alive) => {
-                if newer { SwimState::Alive } else { before }
+                if newer {
+                    SwimState::Alive
+                } else {
+                    before
+                }
             }
             (before, State::Suspect) => before,
         };

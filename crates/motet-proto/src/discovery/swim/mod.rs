@@ -42,7 +42,9 @@ use compact::{Compact, Parts};
 use core::net::SocketAddr;
 use core::num::{NonZeroU8, NonZeroUsize};
 use core::time::Duration;
-use foca::{Config, Foca, Message, NoCustomBroadcast, Notification, PeriodicParams, Runtime, Timer};
+use foca::{
+    Config, Foca, Message, NoCustomBroadcast, Notification, PeriodicParams, Runtime, Timer,
+};
 use health::Health;
 use motet_wire::record::swim::{SwimIdentity, SwimMember, SwimMessage, SwimPacket, SwimState};
 use table::{Entry, Handle, Table};
@@ -709,7 +711,8 @@ pub fn suspicion(n: usize) -> Duration {
 /// foca's settings for `n` members (M-4 to M-6).
 fn config(n: usize) -> Config {
     let times = |n: usize| NonZeroUsize::new(n).unwrap_or(NonZeroUsize::MIN);
-    let every = |frequency, members| Some(PeriodicParams { frequency, num_members: times(members) });
+    let every =
+        |frequency, members| Some(PeriodicParams { frequency, num_members: times(members) });
     let spread = libm::ceil(4.0 * libm::log10(n as f64 + 1.0)) as u8;
     Config {
         probe_period: PROBE_PERIOD,

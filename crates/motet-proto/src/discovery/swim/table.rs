@@ -135,7 +135,9 @@ impl Table {
 
     /// Moves an entry to another state.
     pub(super) fn put(&mut self, now: Time, slot: u32, state: SwimState) {
-        let Some(entry) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        let Some(entry) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return;
+        };
         if entry.state == state {
             return;
         }

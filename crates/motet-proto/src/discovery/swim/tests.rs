@@ -84,7 +84,8 @@ fn one_member_is_probed_each_second_and_three_others_are_asked_if_it_is_silent()
         swim.join(START, key(n, 1), addr(n));
     }
     run(&mut swim, START + S + S / 4);
-    let probes = sent(&mut swim).iter().filter(|it| matches!(it.message, SwimMessage::Ping(_))).count();
+    let probes =
+        sent(&mut swim).iter().filter(|it| matches!(it.message, SwimMessage::Ping(_))).count();
     run(&mut swim, START + S + S * 3 / 4);
     let asked = sent(&mut swim);
     let asked = asked.iter().filter(|it| matches!(it.message, SwimMessage::PingReq(..))).count();
@@ -111,7 +112,8 @@ fn a_suspect_is_asked_every_second_and_its_answer_refutes() {
     run(&mut swim, START + S * 3);
     let packets = sent(&mut swim);
     let accused = |it: &&SwimPacket| {
-        it.message == SwimMessage::Ping(0) && it.updates.iter().any(|it| it.state == SwimState::Suspect)
+        it.message == SwimMessage::Ping(0)
+            && it.updates.iter().any(|it| it.state == SwimState::Suspect)
     };
     let asked = packets.iter().filter(accused).count();
     assert!(asked >= 1, "{packets:?}");
@@ -120,7 +122,8 @@ fn a_suspect_is_asked_every_second_and_its_answer_refutes() {
 
     let n = u32::from_be_bytes(suspect.id.0[..4].try_into().unwrap());
     let (src, dst) = (identity(n, 1), (swim.own().key, 0));
-    let answer = SwimPacket { src, src_count: 1, dst, message: SwimMessage::Ack(0), updates: vec![] };
+    let answer =
+        SwimPacket { src, src_count: 1, dst, message: SwimMessage::Ack(0), updates: vec![] };
     let mut bytes = Vec::new();
     answer.encode(&mut bytes);
     swim.on_packet(START + S * 3, suspect, addr(n), &bytes);
