@@ -42,7 +42,8 @@ fn pe_5_a_silent_peer_becomes_quiet_suspect_and_dead_at_stated_times() {
     let order: Vec<_> = seen.iter().map(|(state, _)| *state).collect();
     assert_eq!(order, [MemberWhere::Quiet, MemberWhere::Suspect, MemberWhere::Dead], "{seen:?}");
     assert!(seen[0].1 <= 1_200 && seen[1].1 <= 3_000, "{seen:?}");
-    assert!((4_500..=5_300).contains(&seen[2].1), "{seen:?}");
+    // Silence counts from the last packet heard: up to a second before bob was stopped.
+    assert!((3_900..=5_200).contains(&seen[2].1), "{seen:?}");
     net.world.resume(bob.0);
     net.run_for(secs(2));
     assert_eq!(state(&mut net, alice, bob), Some(MemberWhere::Alive), "it comes back");

@@ -493,7 +493,7 @@ impl Crowd {
         }
     }
 
-    /// What another has newer is asked for.
+    /// What another has newer is asked for (M-15).
     fn on_bucket(&mut self, dst: SocketAddr, entries: &[AeEntry]) {
         if crate::planted::on("anti_entropy_pulls_nothing") {
             return;
@@ -580,7 +580,7 @@ impl Crowd {
             return;
         }
         if !self.swim.told(now, &profile.member) {
-            return;
+            return; // M-16
         }
         let old = self.known.get(&key.id).filter(|it| it.profile.member.identity.key == key);
         let (version, interest, told) = old.map_or((0, 0, 0), |it| {

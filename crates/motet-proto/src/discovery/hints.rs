@@ -1,6 +1,6 @@
 //! Endpoints heard of with which no handshake has ever completed: whom to dial, and how fast.
 
-use super::bucket::PerSecond;
+use super::bucket::{Bucket, PerSecond};
 use super::jittered;
 use super::outbox::{Action, Outbox};
 use crate::Time;
@@ -13,6 +13,9 @@ use core::time::Duration;
 
 /// Dials in any second that hints of strangers can cause (§2.4 step 10).
 const DIALS_PER_SECOND: usize = 50;
+/// Of these at once; then one each 3 ms: whoever starts among very many has heard of them by then.
+const DIALS_AT_ONCE: u32 = 16;
+const DIAL_EVERY: Duration = Duration::from_millis(3);
 /// Strangers remembered. About 300 B each.
 const HINTS_MAX: usize = 1_024;
 /// Dials without an answer after which a stranger is forgotten until it is heard again.
@@ -36,6 +39,7 @@ pub(super) struct Hints {
     table: BTreeMap<EndpointId, Hint>,
     queue: BTreeSet<(Time, EndpointId)>,
     rate: PerSecond,
+    burst: Bucket,
     /// Hints not taken because the table was full.
     pub(super) dropped: u64,
 }
@@ -46,6 +50,7 @@ impl Hints {
             table: BTreeMap::new(),
             queue: BTreeSet::new(),
             rate: PerSecond::new(DIALS_PER_SECOND),
+            burst: Bucket::new(DIALS_AT_ONCE, DIAL_EVERY),
             dropped: 0,
         }
     }
@@ -123,9 +128,10 @@ impl Hints {
                 self.dial_failed(now, id, rng);
                 continue;
             }
-            if !self.rate.take(now) {
+            if self.burst.next() > now || !self.rate.take(now) {
                 return; // D-12
             }
+            self.burst.take(now);
             self.queue.pop_first();
             hint.dialing = true;
             hint.at = now + super::DIAL_LOST;
@@ -138,6 +144,6 @@ impl Hints {
     pub(super) fn deadline(&self) -> Time {
         let Some((at, id)) = self.queue.first() else { return Time::NEVER };
         let waits = self.table.get(id).is_some_and(|hint| !hint.dialing);
-        if waits { (*at).max(self.rate.next()) } else { *at }
+        if waits { (*at).max(self.rate.next()).max(self.burst.next()) } else { *at }
     }
 }

@@ -42,7 +42,8 @@
 //! - **D-10** Dead members are kept for 24 h, those that left for 60 s; in all at most four for each
 //!   live one (but 32 always), the oldest go first.
 //! - **D-11** A silent member is redialled after 100 ms, doubled to 32 s, ± 20 %, until forgotten.
-//! - **D-12** Strangers cause at most 50 dials in any second.
+//! - **D-12** Strangers cause at most 50 dials in any second, 16 at once and then one each 3 ms; none
+//!   where not everybody has a session with everybody (M-12).
 //! - **D-13** Hints about one known member cause at most one dial a second.
 //! - **D-14** Dialled are at most 8 addresses, best first: the one that worked, the beacon's source
 //!   with the advertised port, our subnets, the rest. Advertised loopback only of our own host,

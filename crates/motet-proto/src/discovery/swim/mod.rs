@@ -644,7 +644,9 @@ impl Runtime<Handle> for Io {
         }
         let known = known.map(|(identity, _)| identity);
         let earlier = self.sender.filter(|(handle, _)| undead && *handle == to);
-        let Some(identity) = known.or(earlier.map(|(_, identity)| identity)) else { return };
+        let Some(identity) = known.or_else(|| earlier.map(|(_, identity)| identity)) else {
+            return;
+        };
         let Some(packet) = self.translate(&parts, &identity) else { return };
         if let SwimMessage::Ping(number) = packet.message {
             self.probe = Some((number, to.slot, self.now));
