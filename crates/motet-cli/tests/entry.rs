@@ -201,7 +201,7 @@ fn a_bad_contact_is_refused_or_told_of_with_what_to_do() {
     let args = ["sub", "a", "--peer", "two words"];
     world.run(MOTET, &apart(&args)).expect_error(2, &["M0105", "@FILE"]);
     let args = ["sub", "a", "--tag", "two words=x"];
-    world.run(MOTET, &apart(&args)).expect_error(2, &["M0109", "1 to 63"]);
+    world.run(MOTET, &apart(&args)).expect_error(2, &["M0109", "1 to 32"]);
 
     let args = ["sub", "a", "--peer", "nowhere.invalid"];
     let reader = world.start(MOTET, &apart(&args));
