@@ -59,3 +59,15 @@ fn nothing_is_lost_or_repeated_at_5_percent_loss() {
 fn names_topics_and_bodies_are_never_seen_on_the_wire() {
     lab(&["capture"]);
 }
+
+// GL-19, RC-13
+#[test]
+fn three_subnets_meet_by_one_contact_and_a_newcomer_by_memory() {
+    lab(&["cloud"]);
+}
+
+// SV-7: each of all answers reaches who asks, though all are on one machine.
+#[test]
+fn many_endpoints_on_one_machine_all_know_each_other() {
+    lab(&["many", "--quick"]);
+}

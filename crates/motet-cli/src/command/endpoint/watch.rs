@@ -51,17 +51,16 @@ pub(crate) async fn run(
         tokio::select! {
             event = events.next() => match event {
                 None => return Ok(()),
-                Some(Event::PeerSuspect { key }) => watch.suspect(key)?,
-                Some(Event::PeerDown { key, reason, silent, .. }) => {
-                    watch.down(key, reason, silent)?;
-                }
-                Some(Event::Overrun { n }) => {
-                    context.out.remark(format!("{n} changes came too fast to be told"));
-                }
-                Some(_) => {}
+                Some(event) => watch.hear(&event)?,
             },
             // Members without a session come and go without an event.
-            _ = ticks.tick() => watch.look(endpoint)?,
+            _ = ticks.tick() => {
+                // Events say more about the same.
+                while let Some(event) = events.try_next() {
+                    watch.hear(&event)?;
+                }
+                watch.look(endpoint)?;
+            }
         }
     }
 }
@@ -75,6 +74,18 @@ struct Watch<'a> {
 }
 
 impl Watch<'_> {
+    fn hear(&mut self, event: &Event) -> Result<(), Failure> {
+        match event {
+            Event::PeerSuspect { key } => self.suspect(*key),
+            Event::PeerDown { key, reason, silent, .. } => self.down(*key, *reason, Some(*silent)),
+            Event::Overrun { n } => {
+                self.context.out.remark(format!("{n} changes came too fast to be told"));
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn suspect(&mut self, key: EndpointKey) -> Result<(), Failure> {
         match self.known.get(&key) {
             Some(known) if self.suspects.insert(key) => self.tell("suspect", key, known, None),
@@ -86,13 +97,13 @@ impl Watch<'_> {
         &mut self,
         key: EndpointKey,
         reason: DownReason,
-        silent: Duration,
+        silent: Option<Duration>,
     ) -> Result<(), Failure> {
         self.suspects.remove(&key);
         let Some(known) = self.known.remove(&key) else { return Ok(()) };
         match reason {
             DownReason::Silent | DownReason::Protocol => {
-                self.tell("dead", key, &known, Some(silent.as_secs_f64()))
+                self.tell("dead", key, &known, silent.map(|silent| silent.as_secs_f64()))
             }
             _ => self.tell("left", key, &known, None),
         }
@@ -116,10 +127,9 @@ impl Watch<'_> {
             } else if member.state == "suspect" {
                 self.suspect(key)?;
             } else if member.state == "left" {
-                self.down(key, DownReason::Left, Duration::ZERO)?;
+                self.down(key, DownReason::Left, None)?;
             } else if member.state == "dead" {
-                let silent = Duration::try_from_secs_f64(member.since_seconds);
-                self.down(key, DownReason::Silent, silent.unwrap_or_default())?;
+                self.down(key, DownReason::Silent, None)?;
             }
         }
         Ok(())
