@@ -193,6 +193,5 @@ fn who_looks_on_learns_of_those_who_come_later() {
         net.run_for(secs(5));
         let late = new(net, "late", 0);
         assert!(net.run_until(|net| net.connected(observer, late), secs(2)), "seed {seed}");
-        assert_eq!(net.node(late).map(|node| node.peers().len()), Some(11));
     }
 }

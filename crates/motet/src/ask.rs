@@ -17,8 +17,9 @@ use tokio::sync::oneshot;
 use crate::driver::{Answered, Core, Inner};
 use crate::error::AskError;
 use crate::report::{
-    CounterReport, EndpointReport, NeighbourReport, OffenderReport, PeerReport, ReaderReport,
-    RoundTripReport, Snapshot, SubscriptionReport, TopicReport, TopicsReport, WriterReport,
+    CounterReport, EndpointReport, MemberReport, NeighbourReport, OffenderReport, PeerReport,
+    ReaderReport, RoundTripReport, Snapshot, SubscriptionReport, TopicReport, TopicsReport,
+    WriterReport,
 };
 use crate::round_trip;
 
@@ -247,6 +248,31 @@ fn offenders(inner: &Inner, now: Time) -> Vec<OffenderReport> {
 /// The others, as this endpoint sees them.
 pub(crate) fn peers(core: &Core, inner: &Inner, now: Time) -> Vec<PeerReport> {
     inner.node.peers().iter().map(|peer| describe(core, peer, now)).collect()
+}
+
+/// The members of the realm, as this endpoint sees them.
+pub(crate) fn members(inner: &Inner, now: Time) -> Vec<MemberReport> {
+    let each = inner.node.members().into_iter().map(|member| MemberReport {
+        id: member.key.id.to_string(),
+        incarnation: member.key.incarnation,
+        name: member.name.to_string(),
+        state: match member.state {
+            node::MemberWhere::Alive => "alive",
+            node::MemberWhere::Quiet => "quiet",
+            node::MemberWhere::Suspect => "suspect",
+            node::MemberWhere::Dead => "dead",
+            node::MemberWhere::Left => "left",
+            _ => "unknown",
+        }
+        .to_owned(),
+        since_seconds: now.since(member.since).as_secs_f64(),
+        rtt_seconds: member.rtt.map(|rtt| rtt.as_secs_f64()),
+        address: member.addr.to_string(),
+        roles: role_names(member.roles),
+        tags: member.tags.into_iter().collect(),
+        session: member.session,
+    });
+    each.collect()
 }
 
 fn describe(core: &Core, peer: &node::PeerView, now: Time) -> PeerReport {

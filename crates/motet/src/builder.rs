@@ -181,8 +181,8 @@ impl Builder {
         self
     }
 
-    /// A tag, by which tools choose among endpoints: a key of 1 to 63 letters, digits, dots, dashes
-    /// and underscores, a value of at most 255 bytes. Repeated calls add up; 32 at most.
+    /// A tag, by which tools choose among endpoints: a key of 1 to 32 letters, digits, dots, dashes
+    /// and underscores, a value of at most 64 bytes. Repeated calls add up; 16 and 512 bytes at most.
     pub fn tag(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.tags.push((key.into(), value.into()));
         self
@@ -297,6 +297,7 @@ impl Builder {
         config.name_given = self.name.is_some();
         config.host_id = state::host_id();
         config.port = listen.port();
+        config.tags = tags.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         config.remembered = remembered.as_ref().cloned().unwrap_or_default();
         config.advertise = self.advertise;
         config.group_v4 = plan.group_v4;

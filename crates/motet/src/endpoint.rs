@@ -192,6 +192,13 @@ impl Endpoint {
         core.with(|inner, now| crate::ask::peers(core, inner, now))
     }
 
+    /// The members of the realm, as this endpoint sees them now: also those without a session, and
+    /// for a while those that died or left.
+    #[must_use]
+    pub fn members(&self) -> Vec<report::MemberReport> {
+        self.core().with(|inner, now| crate::ask::members(inner, now))
+    }
+
     /// The endpoints that have this name or id, as far as they are known now.
     #[must_use]
     pub fn resolve(&self, name_or_id: &str) -> Vec<EndpointKey> {

@@ -107,6 +107,31 @@ reports! {
         11 interest_version: u64,
     }
 
+    /// A member of the realm, as this endpoint sees it, whether there is a session with it or not.
+    MemberReport {
+        /// Its id, 32 hexadecimal digits.
+        0 id: String,
+        /// Which life.
+        1 incarnation: u64,
+        /// Its name; empty until it is known.
+        2 name: String,
+        /// `alive`, `quiet` (pinged because it was silent, which is nothing yet), `suspect` (does
+        /// not answer), `dead` or `left`.
+        3 state: String,
+        /// Seconds since it stands there, as far as is known here.
+        4 since_seconds: f64,
+        /// Round-trip time in seconds, once measured.
+        5 rtt_seconds: Option<f64>,
+        /// Its best address.
+        6 address: String,
+        /// Roles, by name.
+        7 roles: Vec<String>,
+        /// Tags by key.
+        8 tags: std::collections::BTreeMap<String, String>,
+        /// Whether there is a session with it.
+        9 session: bool,
+    }
+
     /// A topic that an endpoint publishes.
     TopicReport {
         /// The topic.

@@ -14,10 +14,10 @@ pub(crate) fn checked(given: Vec<(String, String)>) -> Result<BTreeMap<String, S
             reason: reason.to_owned(),
         };
         if key.is_empty() || key.len() > KEY_MAX || !key.chars().all(fits) {
-            return Err(wrong("a key has 1 to 63 letters, digits, dots, dashes and underscores"));
+            return Err(wrong("a key has 1 to 32 letters, digits, dots, dashes and underscores"));
         }
         if value.len() > VALUE_MAX || value.chars().any(char::is_control) {
-            return Err(wrong("a value has at most 255 bytes and no control characters"));
+            return Err(wrong("a value has at most 64 bytes and no control characters"));
         }
         tags.insert(key, value);
     }
@@ -25,13 +25,20 @@ pub(crate) fn checked(given: Vec<(String, String)>) -> Result<BTreeMap<String, S
         let tag = format!("{} tags", tags.len());
         return Err(OpenError::Tag { tag, reason: format!("there are at most {TAGS_MAX}") });
     }
+    let bytes: usize = tags.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if bytes > BYTES_MAX {
+        let tag = format!("{bytes} bytes of tags");
+        return Err(OpenError::Tag { tag, reason: format!("there are at most {BYTES_MAX}") });
+    }
     Ok(tags)
 }
 
-/// Tags of one endpoint: they travel whole in its answers.
-const TAGS_MAX: usize = 32;
-const KEY_MAX: usize = 63;
-const VALUE_MAX: usize = 255;
+/// Tags of one endpoint: they travel whole, in one packet.
+const TAGS_MAX: usize = 16;
+const KEY_MAX: usize = 32;
+const VALUE_MAX: usize = 64;
+/// Bytes of all keys and values.
+const BYTES_MAX: usize = 512;
 
 #[cfg(test)]
 mod tests {
@@ -48,10 +55,10 @@ mod tests {
         for wrong in [("", "x"), ("two words", "x"), ("a", "line\nfeed")] {
             assert!(of(&[wrong]).is_err(), "{wrong:?}");
         }
-        let long = "v".repeat(256);
+        let long = "v".repeat(65);
         assert!(of(&[("a", &long)]).is_err());
         let many: Vec<(String, String)> =
-            (0..33).map(|n| (format!("k{n}"), String::new())).collect();
-        assert!(checked(many).unwrap_err().to_string().contains("at most 32"));
+            (0..17).map(|n| (format!("k{n}"), String::new())).collect();
+        assert!(checked(many).unwrap_err().to_string().contains("at most 16"));
     }
 }

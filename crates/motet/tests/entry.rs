@@ -256,5 +256,5 @@ async fn tags_are_told_to_whoever_asks_and_checked_before_that() {
     let tags: Vec<(&str, &str)> = report.tags.iter().map(|(k, v)| (&**k, &**v)).collect();
     assert_eq!(tags, [("line", "7"), ("site", "north")]);
     let wrong = place.builder("c").tag("two words", "x").open().await.unwrap_err();
-    assert!(matches!(wrong, OpenError::Tag { .. }) && wrong.to_string().contains("1 to 63"));
+    assert!(matches!(wrong, OpenError::Tag { .. }) && wrong.to_string().contains("1 to 32"));
 }

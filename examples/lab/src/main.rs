@@ -8,6 +8,7 @@
 #![allow(clippy::disallowed_methods, reason = "it measures in real time")]
 
 mod content;
+mod crowd;
 mod frames;
 mod member;
 mod stranger;
@@ -29,6 +30,8 @@ struct Arguments {
 enum Role {
     /// An endpoint that publishes, reads and checks.
     Member(Box<member::Member>),
+    /// Many endpoints.
+    Crowd(crowd::Crowd),
     /// Sees every frame of its namespace (needs CAP_NET_RAW).
     Witness(witness::Witness),
     /// Sends hostile datagrams and counts what comes back.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let started = Instant::now();
     let outcome = match Arguments::parse().role {
         Role::Member(member) => member.run(started),
+        Role::Crowd(crowd) => crowd.run(),
         Role::Witness(witness) => witness.run(),
         Role::Stranger(stranger) => stranger.run(),
     };

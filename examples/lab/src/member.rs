@@ -37,6 +37,12 @@ pub(crate) struct Member {
     /// A peer to try by address.
     #[arg(long)]
     peer: Vec<String>,
+    /// Remembers its peers for its next start.
+    #[arg(long)]
+    remember: bool,
+    /// Is there to be a contact.
+    #[arg(long)]
+    bootstrap: bool,
     /// A file that keeps the key.
     #[arg(long)]
     key: Option<PathBuf>,
@@ -103,7 +109,10 @@ impl Member {
         };
         let mut builder =
             Endpoint::builder().realm(&*self.realm).name(&*self.name).state_dir(&self.state);
-        builder = builder.liveness(liveness);
+        builder = builder.liveness(liveness).remember_peers(self.remember);
+        if self.bootstrap {
+            builder = builder.role_bootstrap();
+        }
         for peer in &self.peer {
             builder = builder.peer(peer);
         }

@@ -81,3 +81,15 @@ fn a_lane_loses_and_repeats_nothing_when_each_reader_misses_5_percent() {
 fn a_lane_that_is_cut_or_forgotten_by_a_switch_is_left_for_unicast_without_a_loss() {
     lab(&["lane-cut", "lane-snooping"]);
 }
+
+// GL-19, RC-13
+#[test]
+fn three_subnets_meet_by_one_contact_and_a_newcomer_by_memory() {
+    lab(&["cloud"]);
+}
+
+// SV-7: each of all answers reaches who asks, though all are on one machine.
+#[test]
+fn many_endpoints_on_one_machine_all_know_each_other() {
+    lab(&["many", "--quick"]);
+}

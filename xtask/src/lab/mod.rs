@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "real processes and packets, in real time")]
 
 mod discovery;
+mod entry;
 mod figures;
 mod hostile;
 mod lanes;
@@ -48,6 +49,8 @@ const SCENARIOS: &[(&str, u64, Scenario)] = &[
     ("stranger", 180, hostile::stranger),
     ("starters", 60, discovery::starters),
     ("capture", 60, hostile::capture),
+    ("cloud", 120, entry::cloud),
+    ("many", 300, entry::many),
     ("lane-cost", 300, lanes::cost),
     ("lane-loss", 600, lanes::loss),
     ("lane-laggards", 180, lanes::laggards),

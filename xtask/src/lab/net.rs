@@ -120,6 +120,30 @@ impl Net {
         Ok(host)
     }
 
+    /// A host with the address 10.78.`subnet`.`n`, behind a router that joins all subnets. Unicast
+    /// passes there, multicast does not.
+    pub(super) fn routed_host(&self, name: &str, subnet: u8, n: u8) -> Result<Host, String> {
+        let mut host = self.lonely_host(name)?;
+        host.address = format!("10.78.{subnet}.{n}");
+        let (switch, bridge, port) = (self.switch(), format!("br{subnet}"), format!("to-{name}"));
+        let gateway = format!("10.78.{subnet}.1");
+        let router = |arguments: &[&str]| sh("ip", &[&["-n", &switch], arguments].concat());
+        if router(&["link", "show", &bridge]).is_err() {
+            router(&["link", "add", &bridge, "type", "bridge", "mcast_snooping", "0"])?;
+            router(&["addr", "add", &format!("{gateway}/24"), "dev", &bridge])?;
+            router(&["link", "set", &bridge, "up"])?;
+            let forward = "echo 1 >/proc/sys/net/ipv4/ip_forward";
+            output(&mut within(&switch, "sh", &["-c", forward]))?;
+        }
+        let ends = ["type", "veth", "peer", "name", "eth0", "netns", &host.namespace];
+        router(&[&["link", "add", &port][..], &ends].concat())?;
+        router(&["link", "set", &port, "up", "master", &bridge])?;
+        host.ip(&["addr", "add", &format!("{}/24", host.address), "dev", "eth0"])?;
+        host.ip(&["link", "set", "eth0", "up"])?;
+        host.ip(&["route", "add", "default", "via", &gateway])?;
+        Ok(host)
+    }
+
     fn attach(&self, host: &Host, mtu: u32) -> Outcome {
         let (switch, mtu) = (self.switch(), mtu.to_string());
         let port = format!("to-{}", host.name);

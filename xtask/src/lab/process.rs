@@ -154,6 +154,16 @@ impl Process {
         if status.success() { Ok(()) } else { Err(format!("{} failed ({status})", self.name)) }
     }
 
+    /// Processor time used so far, in ticks of `USER_HZ`.
+    pub(super) fn cpu_ticks(&self) -> Result<u64, String> {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+        // The name, in parentheses, may have spaces in it; user and system time are fields 14 and 15.
+        let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+        let ticks: Option<u64> = fields.map(|field| field.parse::<u64>().ok()).sum();
+        ticks.ok_or_else(|| "no times in stat".into())
+    }
+
     /// Resident memory in KiB (`VmRSS`).
     pub(super) fn memory(&self) -> Result<u64, String> {
         let path = format!("/proc/{}/status", self.child.id());

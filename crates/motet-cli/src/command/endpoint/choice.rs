@@ -1,10 +1,8 @@
 //! Which endpoints are of interest.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use motet::report::PeerReport;
-use motet::{Answer, Endpoint, What};
+use motet::report::MemberReport;
 use regex_lite::Regex;
 
 use crate::exit::Failure;
@@ -29,14 +27,10 @@ impl Choice {
         Ok(Self { status, tags: tags.collect::<Result<_, Failure>>()?, observers })
     }
 
-    /// Whether tags have to be asked for.
-    pub(crate) fn needs_tags(&self) -> bool {
-        !self.tags.is_empty()
-    }
-
-    /// Whether a state is of interest. Without `--status` the dead are not.
+    /// Whether a state is of interest. Without `--status` those who are gone are not.
     pub(crate) fn state(&self, state: &str) -> bool {
-        self.status.as_ref().map_or(state != "dead", |status| status.is_match(state))
+        let here = || !matches!(state, "dead" | "left");
+        self.status.as_ref().map_or_else(here, |status| status.is_match(state))
     }
 
     /// Whether a change is of interest.
@@ -45,7 +39,7 @@ impl Choice {
     }
 
     /// Whether somebody in this role is.
-    pub(crate) fn role(&self, peer: &PeerReport) -> bool {
+    pub(crate) fn role(&self, peer: &MemberReport) -> bool {
         self.observers || !peer.roles.iter().any(|role| role == "observer")
     }
 
@@ -57,24 +51,12 @@ impl Choice {
     }
 }
 
-/// The tags that an endpoint tells when it is asked; none if it does not answer.
-pub(crate) async fn tags_of(endpoint: &Endpoint, id: &str) -> BTreeMap<String, String> {
-    match endpoint.ask(id, What::Endpoint, PATIENCE).await {
-        Ok(Answer::Endpoint(report)) => report.tags,
-        _ => BTreeMap::new(),
-    }
-}
-
 fn whole(flag: &str, text: &str) -> Result<Regex, Failure> {
     Regex::new(&format!("^(?:{text})$")).map_err(|error| {
         let example = "give a word as alive, or several as suspect|dead";
         Failure::usage(format!("{flag} {text:?} is no regular expression: {error}; {example}"))
     })
 }
-
-/// How long an endpoint is waited for that was asked for its tags; one that is stopped never
-/// answers.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

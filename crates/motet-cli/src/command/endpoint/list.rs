@@ -1,14 +1,13 @@
 //! `motet endpoint list`.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clap::Args;
 use motet::Endpoint;
-use motet::report::PeerReport;
+use motet::report::{MemberReport, PeerReport};
 use serde::Serialize;
 
-use super::choice::{Choice, tags_of};
+use super::choice::Choice;
 use super::watch;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -31,12 +30,14 @@ pub(crate) struct ListArgs {
     wait: Option<Duration>,
 }
 
-/// A peer, and what it tells about itself.
+/// A member, and what the session with it tells, if there is one.
 #[derive(Serialize)]
-struct Row {
+pub(crate) struct Row {
     #[serde(flatten)]
-    peer: PeerReport,
-    tags: BTreeMap<String, String>,
+    pub(crate) member: MemberReport,
+    heard_seconds: Option<f64>,
+    mtu: Option<u16>,
+    addresses: Vec<String>,
 }
 
 pub(crate) async fn run(args: ListArgs, context: &Context) -> Result<Exit, Failure> {
@@ -51,17 +52,15 @@ pub(crate) async fn run(args: ListArgs, context: &Context) -> Result<Exit, Failu
             }
         };
     }
-    let peers = listen(&endpoint, args.wait, &choice, context).await;
-    let asks = choice.needs_tags() || args.verbose || !context.out.is_text();
-    let mut rows = if asks { with_tags(&endpoint, peers).await } else { plain(peers) };
-    rows.retain(|row| choice.tags(&row.tags));
+    let rows = listen(&endpoint, args.wait, &choice, context).await;
     if args.verbose {
         let heads = ["NAME", "ID", "STATE", "RTT", "HEARD", "MTU", "ROLES", "ADDRESSES", "TAGS"];
         context.out.table(&rows, heads, |row| {
             let [name, id, state, rtt, heard, _] = cells(row);
-            let (mtu, roles) = (row.peer.mtu.to_string(), row.peer.roles.join(","));
-            let tags: Vec<String> = row.tags.iter().map(|(k, v)| format!("{k}={v}")).collect();
-            let addresses = row.peer.addresses.join(" ");
+            let mtu = row.mtu.map_or_else(|| "-".to_owned(), |mtu| mtu.to_string());
+            let tags: Vec<String> =
+                row.member.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let (roles, addresses) = (row.member.roles.join(","), row.addresses.join(" "));
             [name, id, state, rtt, heard, mtu, roles, addresses, tags.join(" ")]
         })?;
     } else {
@@ -76,55 +75,50 @@ pub(crate) async fn listen(
     wait: Option<Duration>,
     choice: &Choice,
     context: &Context,
-) -> Vec<PeerReport> {
+) -> Vec<Row> {
     let begun = tokio::time::Instant::now();
     match wait {
         None => drop(endpoint.settled().await),
         // An event stream that nobody feeds: only the clock ends it.
         Some(wait) => drop(tokio::time::timeout(wait, std::future::pending::<()>()).await),
     }
-    let mut peers = endpoint.peers();
-    peers.retain(|peer| choice.state(&peer.state) && choice.role(peer));
-    peers.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    let peers = endpoint.peers();
+    let members = endpoint.members().into_iter();
+    let wanted = members.filter(|member| {
+        choice.state(&member.state) && choice.role(member) && choice.tags(&member.tags)
+    });
+    let mut rows: Vec<Row> = wanted
+        .map(|member| {
+            let same = |peer: &&PeerReport| peer.id == member.id && member.session;
+            let peer = peers.iter().find(same);
+            let addresses = match peer {
+                Some(peer) => peer.addresses.clone(),
+                None => vec![member.address.clone()],
+            };
+            let (heard_seconds, mtu) =
+                (peer.map(|peer| peer.heard_seconds), peer.map(|peer| peer.mtu));
+            Row { member, heard_seconds, mtu, addresses }
+        })
+        .collect();
+    rows.sort_by(|a, b| (&a.member.name, &a.member.id).cmp(&(&b.member.name, &b.member.id)));
     context.out.remark(format!(
         "listened {:.1} s, {} endpoints in realm {}",
         begun.elapsed().as_secs_f64(),
-        peers.len(),
+        rows.len(),
         context.global.realm
     ));
-    peers
-}
-
-fn plain(peers: Vec<PeerReport>) -> Vec<Row> {
-    peers.into_iter().map(|peer| Row { peer, tags: BTreeMap::new() }).collect()
-}
-
-/// Asks all of them at once: one that is stopped holds nobody up.
-async fn with_tags(endpoint: &Endpoint, peers: Vec<PeerReport>) -> Vec<Row> {
-    let asked = peers.into_iter().map(|peer| {
-        let endpoint = endpoint.clone();
-        tokio::spawn(async move {
-            let tags = tags_of(&endpoint, &peer.id).await;
-            Row { peer, tags }
-        })
-    });
-    let asked: Vec<_> = asked.collect();
-    let mut rows = Vec::with_capacity(asked.len());
-    for row in asked {
-        // It ends without a row only when everything does.
-        rows.extend(row.await);
-    }
     rows
 }
 
 fn cells(row: &Row) -> [String; 6] {
-    let peer = &row.peer;
+    let member = &row.member;
+    let seconds = |seconds: Option<f64>| seconds.map_or_else(|| "-".to_owned(), shown);
     [
-        peer.name.clone(),
-        peer.id.clone(),
-        peer.state.clone(),
-        peer.rtt_seconds.map_or_else(|| "-".to_owned(), shown),
-        shown(peer.heard_seconds),
-        peer.address.clone(),
+        member.name.clone(),
+        member.id.clone(),
+        member.state.clone(),
+        seconds(member.rtt_seconds),
+        seconds(row.heard_seconds),
+        member.address.clone(),
     ]
 }

@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 
-use motet::report::PeerReport;
+use motet::report::MemberReport;
 use motet::{DownReason, Endpoint, EndpointKey, Event};
 use serde::Serialize;
-use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::choice::{Choice, tags_of};
+use super::choice::Choice;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::when::rfc3339;
@@ -43,50 +42,25 @@ pub(crate) async fn run(
     choice: &Choice,
     context: &Context,
 ) -> Result<(), Failure> {
-    let mut watch = Watch {
-        choice,
-        context,
-        asks: choice.needs_tags() || choice.observers || !context.out.is_text(),
-        known: BTreeMap::new(),
-        suspects: BTreeSet::new(),
-    };
+    let (known, suspects) = (BTreeMap::new(), BTreeSet::new());
+    let mut watch = Watch { choice, context, known, suspects };
     let mut events = endpoint.events();
-    let (asked, mut answers) = mpsc::channel::<(EndpointKey, Known)>(ANSWERS_MAX);
     let mut ticks = tokio::time::interval(LOOK_AGAIN);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             event = events.next() => match event {
                 None => return Ok(()),
-                Some(Event::PeerUp { key, name }) => {
-                    // Gone already: then it is told of as gone, or never was.
-                    let Some(known) = watch.meet(endpoint, key, &name) else { continue };
-                    if watch.asks {
-                        let (endpoint, asked) = (endpoint.clone(), asked.clone());
-                        tokio::spawn(async move {
-                            let tags = tags_of(&endpoint, &key.id.to_string()).await;
-                            let _ = asked.send((key, Known { tags, ..known })).await;
-                        });
-                    } else {
-                        watch.joined(key, known)?;
-                    }
-                }
-                Some(Event::PeerSuspect { key }) => watch.suspect(key)?,
-                Some(Event::PeerDown { key, reason, silent, .. }) => {
-                    watch.down(key, reason, silent)?;
-                }
-                Some(Event::Overrun { n }) => {
-                    context.out.remark(format!("{n} changes came too fast to be told"));
-                }
-                Some(_) => {}
+                Some(event) => watch.hear(&event)?,
             },
-            Some((key, known)) = answers.recv() => {
-                // It may be gone by now.
-                if endpoint.peers().iter().any(|peer| is(peer, key)) {
-                    watch.joined(key, known)?;
+            // Members without a session come and go without an event.
+            _ = ticks.tick() => {
+                // Events say more about the same.
+                while let Some(event) = events.try_next() {
+                    watch.hear(&event)?;
                 }
+                watch.look(endpoint)?;
             }
-            _ = ticks.tick(), if !watch.suspects.is_empty() => watch.look(endpoint)?,
         }
     }
 }
@@ -94,29 +68,22 @@ pub(crate) async fn run(
 struct Watch<'a> {
     choice: &'a Choice,
     context: &'a Context,
-    asks: bool,
     known: BTreeMap<EndpointKey, Known>,
     /// Of them, those that do not answer.
     suspects: BTreeSet<EndpointKey>,
 }
 
 impl Watch<'_> {
-    fn meet(&self, endpoint: &Endpoint, key: EndpointKey, name: &str) -> Option<Known> {
-        let peers = endpoint.peers();
-        let peer = peers.iter().find(|peer| is(peer, key))?;
-        self.choice.role(peer).then(|| Known {
-            name: name.to_owned(),
-            address: peer.address.clone(),
-            tags: BTreeMap::new(),
-        })
-    }
-
-    fn joined(&mut self, key: EndpointKey, known: Known) -> Result<(), Failure> {
-        if self.choice.tags(&known.tags) && !self.known.contains_key(&key) {
-            self.tell("joined", key, &known, None)?;
-            self.known.insert(key, known);
+    fn hear(&mut self, event: &Event) -> Result<(), Failure> {
+        match event {
+            Event::PeerSuspect { key } => self.suspect(*key),
+            Event::PeerDown { key, reason, silent, .. } => self.down(*key, *reason, Some(*silent)),
+            Event::Overrun { n } => {
+                self.context.out.remark(format!("{n} changes came too fast to be told"));
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn suspect(&mut self, key: EndpointKey) -> Result<(), Failure> {
@@ -130,29 +97,39 @@ impl Watch<'_> {
         &mut self,
         key: EndpointKey,
         reason: DownReason,
-        silent: Duration,
+        silent: Option<Duration>,
     ) -> Result<(), Failure> {
         self.suspects.remove(&key);
         let Some(known) = self.known.remove(&key) else { return Ok(()) };
         match reason {
             DownReason::Silent | DownReason::Protocol => {
-                self.tell("dead", key, &known, Some(silent.as_secs_f64()))
+                self.tell("dead", key, &known, silent.map(|silent| silent.as_secs_f64()))
             }
             _ => self.tell("left", key, &known, None),
         }
     }
 
-    /// Suspects that answer again: there is no event for it.
+    /// Who has come, who answers again, and who is gone without a session to end.
     fn look(&mut self, endpoint: &Endpoint) -> Result<(), Failure> {
-        let peers = endpoint.peers();
-        let back = |key: &&EndpointKey| {
-            peers.iter().any(|peer| is(peer, **key) && matches!(&*peer.state, "alive" | "quiet"))
-        };
-        let back: Vec<EndpointKey> = self.suspects.iter().filter(back).copied().collect();
-        for key in back {
-            self.suspects.remove(&key);
-            if let Some(known) = self.known.get(&key) {
-                self.tell("alive", key, known, None)?;
+        for member in endpoint.members() {
+            let Some(key) = key_of(&member) else { continue };
+            let here = matches!(&*member.state, "alive" | "quiet");
+            let wanted = self.choice.role(&member) && self.choice.tags(&member.tags);
+            if here && wanted && !member.name.is_empty() && !self.known.contains_key(&key) {
+                let MemberReport { name, address, tags, .. } = member;
+                let known = Known { name, address, tags };
+                self.tell("joined", key, &known, None)?;
+                self.known.insert(key, known);
+            } else if here && self.suspects.remove(&key) {
+                if let Some(known) = self.known.get(&key) {
+                    self.tell("alive", key, known, None)?;
+                }
+            } else if member.state == "suspect" {
+                self.suspect(key)?;
+            } else if member.state == "left" {
+                self.down(key, DownReason::Left, None)?;
+            } else if member.state == "dead" {
+                self.down(key, DownReason::Silent, None)?;
             }
         }
         Ok(())
@@ -182,11 +159,10 @@ impl Watch<'_> {
     }
 }
 
-fn is(peer: &PeerReport, key: EndpointKey) -> bool {
-    peer.incarnation == key.incarnation && peer.id == key.id.to_string()
+fn key_of(member: &MemberReport) -> Option<EndpointKey> {
+    let id = motet::parse_id(&member.id)?;
+    Some(EndpointKey { id, incarnation: member.incarnation })
 }
 
-/// How often it is looked whether a suspect answers again.
+/// How often it is looked who is there.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
-/// Answers that wait; more askers wait with them.
-const ANSWERS_MAX: usize = 64;

@@ -75,7 +75,7 @@ pub(crate) async fn survey(
 ) -> Survey {
     let peers = list::listen(endpoint, wait, &Choice::default(), context).await;
     let mut asked = tokio::task::JoinSet::new();
-    for peer in peers {
+    for peer in peers.into_iter().map(|row| row.member) {
         let (endpoint, limit) = (endpoint.clone(), context.global.timeout);
         asked.spawn(async move {
             let answer = endpoint.ask(&peer.id, What::Topics, limit).await;
