@@ -19,6 +19,7 @@ use super::clock::Clock;
 use super::receive::Receiver;
 use super::sockets::{Pumped, Sockets, Tx};
 use crate::event::{Event, EventQueue, EventStream};
+use crate::explain::Probes;
 use crate::impair::Impairment;
 
 /// What [`Core::with`] hands out: the node, and the moment.
@@ -27,6 +28,7 @@ pub(crate) struct Inner {
     pub(crate) publications: BTreeMap<PubId, Arc<PubState>>,
     pub(crate) subscriptions: BTreeMap<SubId, Arc<SubState>>,
     pub(crate) questions: BTreeMap<QueryId, oneshot::Sender<Answered>>,
+    pub(crate) probes: Probes,
     /// What the node wants of its host, for the driver.
     actions: Vec<HostAction>,
     /// What the timer is set to.
@@ -147,6 +149,7 @@ impl Core {
             publications: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             questions: BTreeMap::new(),
+            probes: Probes::default(),
             actions: Vec::new(),
             armed: Time::NEVER,
         };
