@@ -6,8 +6,9 @@ use crate::repo::Repo;
 use crate::source::{Source, ids};
 use crate::{Outcome, judge, tidy};
 
-/// Wire, sessions, streams, discovery, fragmentation, topics (pub/sub), keys.
-const PREFIXES: [&str; 8] = ["W", "S", "T", "D", "F", "P", "K", "E"];
+/// Wire, sessions, streams, discovery, fragmentation, topics (pub/sub), keys, explain, lanes,
+/// members, services, roles.
+const PREFIXES: [&str; 12] = ["W", "S", "T", "D", "F", "P", "K", "E", "L", "M", "V", "B"];
 
 /// Files of `docs/spec` that define no rules.
 const WITHOUT_RULES: [&str; 2] = ["docs/spec/README.md", "docs/spec/exceptions.md"];

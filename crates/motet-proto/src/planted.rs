@@ -23,6 +23,18 @@ pub const NAMES: &[&str] = &[
     "dead_reader_blocks_publisher",
     "control_not_resent",
     "name_clash_by_third_party",
+    "lane_no_backoff",
+    "lane_fallback_skips",
+    "lane_ready_unproved",
+    "lane_ignores_slowest_window",
+    "lane_repairs_alone_only",
+    "lane_waits_for_laggards",
+    "lane_replay_unchecked",
+    "suspicion_not_refuted",
+    "dead_list_unbounded",
+    "old_incarnation_revives",
+    "health_not_scaled",
+    "anti_entropy_pulls_nothing",
 ];
 
 #[cfg(feature = "planted")]

@@ -1,9 +1,10 @@
-//! Very many messages from one writer to one reader through a bad link, counted to the last one.
+//! Very many messages from one writer to its readers through a bad link, counted to the last one.
 
 use crate::links::LinkModel;
 use crate::net::{Net, ms};
+use crate::scenarios::lanes::on_lane;
 use motet_proto::node::PublishError;
-use motet_proto::{PubQos, SlowPolicy, SubQos, Time};
+use motet_proto::{LanePolicy, PubQos, SlowPolicy, SubQos, Time};
 use std::time::Duration;
 
 /// What to send through what.
@@ -25,6 +26,10 @@ pub struct Bulk {
     pub corrupt: f64,
     /// The seed of the network.
     pub seed: u64,
+    /// Readers; each loses on its own.
+    pub readers: usize,
+    /// They are on a lane.
+    pub lane: bool,
 }
 
 /// What came of it.
@@ -48,6 +53,12 @@ pub struct Report {
     pub repairs: u64,
     /// NAK frames sent.
     pub naks: u64,
+    /// Datagrams sent by the lane, and messages or pieces sent again by it.
+    pub lane_packets: u64,
+    /// See `lane_packets`.
+    pub lane_repairs: u64,
+    /// Readers on the lane at the end.
+    pub laned: usize,
     /// Virtual time.
     pub time: Time,
 }
@@ -61,21 +72,32 @@ pub fn run(bulk: Bulk) -> Report {
     let link = LinkModel { loss, reorder, duplicate, corrupt, ..LinkModel::default() };
     let mut net = Net::seeded(bulk.seed).links(link);
     (net.strict, net.keep, net.check_every) = (false, false, 4_096);
-    let [writer, reader] = [net.endpoint("writer"), net.endpoint("reader")];
-    net.subscribe_with(reader, &["bulk"], SubQos::default());
+    let writer = net.endpoint("writer");
+    let names = (0..bulk.readers.max(1)).map(|n| format!("reader{n}"));
+    let readers: Vec<_> = names.map(|name| net.endpoint(&name)).collect();
+    for reader in &readers {
+        net.subscribe_with(*reader, &["bulk"], SubQos::default());
+    }
     let qos = PubQos {
         slow: SlowPolicy::Block,
         log_bytes: bulk.log_bytes,
         history: 0,
+        lane: if bulk.lane { LanePolicy::Always } else { LanePolicy::Never },
         ..PubQos::default()
     };
     let to = net.advertise_with(writer, "bulk", qos);
-    net.run_until(|net| net.said(writer, is_joined).is_some(), Duration::from_secs(30));
+    let all = readers.len();
+    let joined = |net: &mut Net| net.events(writer).filter(|event| is_joined(event)).count();
+    net.run_until(|net| joined(net) >= all, Duration::from_secs(30));
+    if bulk.lane {
+        net.run_until(|net| on_lane(net, writer) >= all, Duration::from_secs(30));
+    }
+    let wanted = bulk.messages * all as u64;
 
     let mut payload = vec![0; bulk.size.max(8)];
     let (mut sent, mut full) = (0, 0);
     let mut last = (0, net.world.now);
-    while net.oracle.delivered + net.oracle.missed < bulk.messages {
+    while net.oracle.delivered + net.oracle.missed < wanted {
         while sent < bulk.messages {
             payload[..8].copy_from_slice(&sent.to_le_bytes());
             match net.try_publish(to, &payload) {
@@ -96,7 +118,9 @@ pub fn run(bulk: Bulk) -> Report {
     }
     net.run_for(ms(1_000));
     net.demand();
-    let (sending, reading) = (net.counters(writer), net.counters(reader));
+    let laned = on_lane(&mut net, writer);
+    let sending = net.counters(writer);
+    let naks = readers.iter().map(|ep| net.counters(*ep).naks_sent).sum();
     Report {
         published: net.oracle.published,
         delivered: net.oracle.delivered,
@@ -106,7 +130,10 @@ pub fn run(bulk: Bulk) -> Report {
         datagrams: (net.world.traffic.packets, net.world.traffic.lost),
         bytes: net.world.traffic.bytes,
         repairs: sending.repairs_sent,
-        naks: reading.naks_sent,
+        naks,
+        lane_packets: net.world.traffic.lane_packets,
+        lane_repairs: sending.lane_repairs_sent,
+        laned,
         time: net.world.now,
     }
 }

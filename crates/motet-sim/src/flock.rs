@@ -13,8 +13,6 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-/// Datagrams that a starved endpoint takes in one slice.
-const SLICE: usize = 10;
 /// A starved endpoint stands still for up to so long between slices.
 const STOPPED: Duration = Duration::from_secs(5);
 /// Datagrams that wait at an endpoint; what comes then is lost (208 KiB of receive buffer).
@@ -31,6 +29,8 @@ pub struct FlockSpec {
     pub loss: f64,
     /// Part of endpoints starved, 0 to 1.
     pub starved: f64,
+    /// Datagrams that a starved endpoint takes in one slice: 10 are too few to keep up.
+    pub slice: usize,
     /// Waits grow with our own ill health.
     pub health: bool,
     /// All chance.
@@ -282,7 +282,7 @@ impl Flock {
 
     /// A starved endpoint runs: some datagrams, then what is due, then it stands still.
     fn slice(&mut self, node: usize) {
-        for _ in 0..SLICE {
+        for _ in 0..self.spec.slice {
             let Some((from, bytes)) = self.birds[node].buffer.pop_front() else { break };
             self.take(node, from as usize, &bytes);
         }

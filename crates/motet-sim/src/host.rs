@@ -32,6 +32,8 @@ pub struct Iface {
     pub mtu: u32,
     /// It is Wi-Fi: multicast goes at a basic rate, without repair by the radio.
     pub wifi: bool,
+    /// Multicast can leave and come by it.
+    pub multicast: bool,
 }
 
 impl Host {
@@ -59,7 +61,7 @@ impl Host {
             addresses: vec![(IpAddr::V4(iface.addr), 16)],
             mtu: iface.mtu,
             loopback: false,
-            multicast: (true, false),
+            multicast: (iface.multicast, false),
             class: if iface.wifi { 2 } else { 1 },
         };
         let others = self.ifaces.iter().map(eth);
@@ -103,6 +105,8 @@ pub struct Slot {
     pub wake: Time,
     /// Timeouts in a row at one moment.
     pub spins: u32,
+    /// That moment.
+    pub fired: Time,
     buffered: usize,
     overflowed: u64,
 }
@@ -128,6 +132,7 @@ impl Slot {
             lanes_denied: false,
             wake: Time::NEVER,
             spins: 0,
+            fired: Time::ZERO,
             buffered: 0,
             overflowed: 0,
         }

@@ -1,8 +1,10 @@
 //! What very many endpoints cost and how fast they are, as lines for reading.
 
 use crate::wall;
+use motet_proto::node::MemberWhere;
 use motet_proto::wire::record::swim::SwimState;
 use motet_sim::flock::{Flock, FlockSpec};
+use motet_sim::{Ep, LinkModel, Net, ms};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -25,7 +27,7 @@ pub(crate) fn members(spec: FlockSpec, hours: f64) -> ExitCode {
             );
         }
     }
-    let FlockSpec { nodes, loss, starved, health, seed } = spec;
+    let FlockSpec { nodes, loss, starved, health, seed, .. } = spec;
     let tally = &flock.tally;
     let seconds = hours * 3_600.0;
     println!(
@@ -92,4 +94,145 @@ pub(crate) fn crash(spec: FlockSpec, crashes: usize) -> ExitCode {
         println!("  {whole} crashes were known to all within 90 s");
         ExitCode::FAILURE
     }
+}
+
+pub(crate) fn split(spec: FlockSpec, seconds: u64) -> ExitCode {
+    let wall = wall();
+    let mut flock = Flock::new(spec);
+    flock.introduce_all();
+    flock.run_for(Duration::from_secs(30));
+    flock.split(Some(spec.nodes / 2));
+    flock.run_for(Duration::from_secs(seconds));
+    let apart = flock.unknown();
+    flock.split(None);
+    let healed = flock.now;
+    let mut left = apart;
+    while left > 0 && flock.now.since(healed) < Duration::from_secs(600) {
+        flock.run_for(Duration::from_secs(1));
+        left = flock.unknown();
+    }
+    println!(
+        "{} endpoints, cut in two for {seconds} s: {apart} pairs did not know each other; \
+         {left} after {:.0} s; {:.1} s",
+        spec.nodes,
+        flock.now.since(healed).as_secs_f64(),
+        wall().as_secs_f64()
+    );
+    if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Pairs of endpoints of which the first does not know that the second lives.
+fn unknown(net: &mut Net, eps: &[Ep]) -> usize {
+    let mut missing = 0;
+    for ep in eps {
+        let Some(node) = net.node(*ep) else { continue };
+        let members = node.members();
+        let known = members.iter().filter(|it| it.state != MemberWhere::Dead).count();
+        missing += (eps.len() - 1).saturating_sub(known);
+    }
+    missing
+}
+
+fn whole(nodes: usize, loss: f64, seed: u64) -> (Net, Vec<Ep>) {
+    let mut net = Net::seeded(seed).links(LinkModel { loss, ..LinkModel::default() });
+    (net.strict, net.keep, net.check_every) = (false, false, 0);
+    let place = |net: &mut Net, n| {
+        let host = net.world.add_host(&[0]);
+        net.place(host, motet_sim::net::config(&format!("e{n}")))
+    };
+    let eps: Vec<Ep> = (0..nodes).map(|n| place(&mut net, n)).collect();
+    (net, eps)
+}
+
+pub(crate) fn coldstart(nodes: usize, loss: f64, seed: u64) -> ExitCode {
+    let wall = wall();
+    let (mut net, eps) = whole(nodes, loss, seed);
+    for ep in &eps {
+        net.start(*ep, false);
+        net.subscribe(*ep, &format!("topic/{}", ep.0));
+    }
+    let (start, mut before, mut peak, mut known) = (net.world.now, 0, 0, None);
+    let mut seconds = Vec::new();
+    for tenth in 1..=600 {
+        net.run_for(ms(100));
+        let sent = net.world.traffic.sent;
+        if tenth % 10 == 0 {
+            seconds.push(sent - before);
+            peak = peak.max(sent - before);
+            before = sent;
+            let missing = unknown(&mut net, &eps);
+            eprintln!(
+                "{} s: {} datagrams, {missing} pairs unknown, {:.0} s",
+                tenth / 10,
+                seconds.last().copied().unwrap_or(0),
+                wall().as_secs_f64()
+            );
+            if missing == 0 && known.is_none() {
+                known = Some(net.world.now.since(start));
+            }
+            if known.is_some() && tenth >= 150 {
+                break;
+            }
+        }
+    }
+    let steady = seconds.last().copied().unwrap_or(0);
+    let told = known.map_or_else(|| "never".into(), |it| format!("{:.1} s", it.as_secs_f64()));
+    println!(
+        "{nodes} endpoints start at once, {:.1} % loss: all know all after {told}; at most {peak} \
+         datagrams in a second ({:.0} each), at the end {steady} ({:.1} each); trace {:016x}, {:.1} s",
+        loss * 100.0,
+        peak as f64 / nodes as f64,
+        steady as f64 / nodes as f64,
+        net.world.trace.hash(),
+        wall().as_secs_f64()
+    );
+    // One more: it reads what an endpoint publishes with which it has no session.
+    let words = net.advertise(eps[nodes / 2], "words");
+    net.publish(words, "hello");
+    net.run_for(ms(3_000));
+    let late = net.endpoint("late");
+    let begun = net.world.now;
+    let heard = net.subscribe(late, "words");
+    let got =
+        net.run_until(|net| !net.deliveries(heard).is_empty() || net.heard(heard), ms(30_000));
+    let after = net.world.now.since(begun).as_secs_f64() * 1e3;
+    println!(
+        "a newcomer has its first message after {after:.1} ms{}",
+        if got { "" } else { ": not" }
+    );
+    if known.is_some() && got { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+pub(crate) fn discovery(nodes: usize, seed: u64) -> ExitCode {
+    let wall = wall();
+    let (mut net, eps) = whole(nodes, 0.0, seed);
+    for ep in &eps {
+        net.start(*ep, false);
+    }
+    net.run_for(ms(60_000));
+    let count = |net: &mut Net| {
+        let mut sum = (0, 0, 0);
+        for ep in &eps {
+            let counters = net.counters(*ep);
+            sum.0 += counters.beacons_sent;
+            sum.1 += counters.gossip_sent;
+            sum.2 += counters.datagrams_sent;
+        }
+        sum
+    };
+    let (before, bytes) = (count(&mut net), net.world.traffic.sent_bytes);
+    net.run_for(ms(30_000));
+    let (after, more) = (count(&mut net), net.world.traffic.sent_bytes);
+    let each = |n: u64| n as f64 / 30.0 / nodes as f64;
+    println!(
+        "{nodes} endpoints: {:.1} announcements a second in all; per endpoint and second {:.3} \
+         announcements, {:.2} packets of membership, {:.2} packets in all, {:.0} bytes; {:.1} s",
+        (after.0 - before.0) as f64 / 30.0,
+        each(after.0 - before.0),
+        each(after.1 - before.1),
+        each(after.2 - before.2),
+        each(more - bytes),
+        wall().as_secs_f64()
+    );
+    ExitCode::SUCCESS
 }

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bulk;
+pub mod fanout;
 pub mod flight;
 pub mod flock;
 pub mod host;

@@ -5,6 +5,7 @@ mod large;
 
 use clap::{Parser, Subcommand};
 use motet_sim::bulk::{self, Bulk};
+use motet_sim::fanout;
 use motet_sim::flock::FlockSpec;
 use motet_sim::swarm::{self, Outcome};
 use std::ops::Range;
@@ -75,6 +76,18 @@ enum Command {
         /// Seed of the network
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Readers, each with losses of its own
+        #[arg(long, default_value_t = 1)]
+        readers: usize,
+        /// By a lane
+        #[arg(long)]
+        lane: bool,
+    },
+    /// Datagrams that a writer sends per message of 1 KiB, by sessions and by a lane
+    Lanes {
+        /// How many readers
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 8, 32, 128])]
+        readers: Vec<usize>,
     },
     /// Lets very many endpoints watch each other, and counts the living who are declared dead
     Members {
@@ -90,9 +103,48 @@ enum Command {
         /// Endpoints that are starved of CPU, in percent
         #[arg(long, default_value_t = 0.0)]
         starved: f64,
+        /// Datagrams that a starved endpoint takes before it stands still for up to 5 s
+        #[arg(long, default_value_t = 10)]
+        slice: usize,
         /// Waits do not grow with an endpoint's own ill health
         #[arg(long)]
         no_health: bool,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Cuts the network in two for a while and measures when both sides know all again
+    Split {
+        /// Endpoints
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
+        /// How long, in seconds
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// Datagrams lost, in percent
+        #[arg(long, default_value_t = 0.0)]
+        loss: f64,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Starts whole endpoints all at once, then one more that reads what one of them publishes
+    Coldstart {
+        /// Endpoints
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
+        /// Datagrams lost, in percent
+        #[arg(long, default_value_t = 0.0)]
+        loss: f64,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// What it costs that very many endpoints know of each other
+    Discovery {
+        /// Endpoints
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
         /// All chance
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -124,20 +176,55 @@ fn main() -> ExitCode {
     let args = Args::parse();
     match args.command {
         Some(Command::Planted { name, max_seeds }) => planted(&name, max_seeds),
-        Some(Command::Bulk { messages, size, log_bytes, loss, reorder, dup, corrupt, seed }) => {
+        Some(Command::Bulk {
+            messages,
+            size,
+            log_bytes,
+            loss,
+            reorder,
+            dup,
+            corrupt,
+            seed,
+            readers,
+            lane,
+        }) => {
             let [loss, reorder, duplicate, corrupt] =
                 [loss, reorder, dup, corrupt].map(|percent| percent / 100.0);
-            bulk_run(Bulk { messages, size, log_bytes, loss, reorder, duplicate, corrupt, seed })
+            bulk_run(Bulk {
+                messages,
+                size,
+                log_bytes,
+                loss,
+                reorder,
+                duplicate,
+                corrupt,
+                seed,
+                readers,
+                lane,
+            })
         }
-        Some(Command::Members { nodes, hours, loss, starved, no_health, seed }) => {
+        Some(Command::Members { nodes, hours, loss, starved, slice, no_health, seed }) => {
             let [loss, starved] = [loss, starved].map(|percent| percent / 100.0);
-            let spec = FlockSpec { nodes, loss, starved, health: !no_health, seed };
+            let spec = FlockSpec { nodes, loss, starved, slice, health: !no_health, seed };
             large::members(spec, hours)
         }
         Some(Command::Crash { nodes, crashes, loss, seed }) => {
             let loss = loss / 100.0;
-            large::crash(FlockSpec { nodes, loss, starved: 0.0, health: true, seed }, crashes)
+            large::crash(
+                FlockSpec { nodes, loss, starved: 0.0, slice: 0, health: true, seed },
+                crashes,
+            )
         }
+        Some(Command::Lanes { readers }) => lanes(&readers),
+        Some(Command::Split { nodes, seconds, loss, seed }) => {
+            let loss = loss / 100.0;
+            let spec = FlockSpec { nodes, loss, starved: 0.0, slice: 0, health: true, seed };
+            large::split(spec, seconds)
+        }
+        Some(Command::Coldstart { nodes, loss, seed }) => {
+            large::coldstart(nodes, loss / 100.0, seed)
+        }
+        Some(Command::Discovery { nodes, seed }) => large::discovery(nodes, seed),
         None => seeds(&args),
     }
 }
@@ -295,16 +382,43 @@ fn found(name: &str, seed: Option<u64>, tried: u64, why: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// What fan-out costs, as a table.
+fn lanes(readers: &[usize]) -> ExitCode {
+    println!("datagrams and bytes per message of 1 KiB, 10,000 a second");
+    println!("           by sessions                       by a lane");
+    println!(
+        "readers      sent  bytes sent  received        sent  of these by it  bytes sent  received"
+    );
+    for n in readers {
+        let [unicast, lane] = [false, true].map(|lane| fanout::cost(*n, lane));
+        println!(
+            "{n:7}  {:8.2}  {:10.0}  {:8.2}    {:8.2}  {:14.3}  {:10.0}  {:8.2}",
+            unicast.sent,
+            unicast.bytes,
+            unicast.received,
+            lane.sent,
+            lane.laned,
+            lane.bytes,
+            lane.received,
+        );
+    }
+    ExitCode::SUCCESS
+}
+
 fn bulk_run(bulk: Bulk) -> ExitCode {
     let wall = wall();
     let report = bulk::run(bulk);
-    let lost = report.published - report.delivered.min(report.published);
+    let wanted = report.published * bulk.readers.max(1) as u64;
+    let lost = wanted - report.delivered.min(wanted);
     println!(
-        "published {}, delivered {} in order, {lost} not delivered, {} reported missing\n\
+        "published {}, readers {}, on a lane {}, delivered {} in order, {lost} not delivered, {} reported missing\n\
          log of {} B (policy block), full {} times\n\
          {} datagrams of which {} lost, {} bytes, {} repairs, {} NAKs\n\
+         {} datagrams and {} repairs by the lane\n\
          {:.1} s of virtual time, {:.1} s",
         report.published,
+        bulk.readers.max(1),
+        report.laned,
         report.delivered,
         report.missed,
         bulk.log_bytes,
@@ -314,12 +428,17 @@ fn bulk_run(bulk: Bulk) -> ExitCode {
         report.bytes,
         report.repairs,
         report.naks,
+        report.lane_packets,
+        report.lane_repairs,
         report.time.0 as f64 / 1e9,
         wall().as_secs_f64(),
     );
     for violation in &report.violations {
         eprintln!("{violation}");
     }
-    let whole = report.delivered == bulk.messages && lost == 0 && report.missed == 0;
+    let whole = report.published == bulk.messages
+        && report.delivered == wanted
+        && lost == 0
+        && report.missed == 0;
     if whole && report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -37,6 +37,7 @@ struct Reader {
     id: SubId,
     held: bool,
     waiting: bool,
+    any: bool,
     got: Vec<Delivery>,
 }
 
@@ -126,7 +127,7 @@ impl Net {
 
     /// A place for an endpoint on a host; start it with [`start`](Self::start).
     pub fn place(&mut self, host: usize, mut cfg: Config) -> Ep {
-        cfg.host_id[0] = host as u8 + 1;
+        cfg.host_id[..4].copy_from_slice(&(host as u32 + 1).to_le_bytes());
         self.events.push(Vec::new());
         Ep(self.world.add_slot(host, cfg))
     }
@@ -274,7 +275,8 @@ impl Net {
         let node = self.world.node(ep.0).expect("the endpoint runs");
         let id = node.subscribe(now, filters, qos).expect("the subscription is allowed");
         let life = self.world.slots[ep.0].life;
-        let reader = Reader { ep, life, id, held: false, waiting: false, got: Vec::new() };
+        let reader =
+            Reader { ep, life, id, held: false, waiting: false, any: false, got: Vec::new() };
         self.readers.push(reader);
         self.drain(ep.0);
         Sub(self.readers.len() - 1)
@@ -399,6 +401,7 @@ impl Net {
             let id = reader.id;
             while let Some(delivery) = self.world.node(slot).and_then(|node| node.read(now, id)) {
                 self.oracle.on_delivery(now, at, &delivery);
+                self.readers[at].any = true;
                 if self.keep {
                     self.readers[at].got.push(delivery);
                 }
@@ -469,6 +472,11 @@ impl Net {
             Delivery::Missed { .. } => None,
         };
         self.readers[sub.0].got.iter().filter_map(text).collect()
+    }
+
+    /// Whether anything was delivered to a subscription, kept or not.
+    pub fn heard(&self, sub: Sub) -> bool {
+        self.readers[sub.0].any
     }
 
     /// What an endpoint has counted; zeros if it does not run.

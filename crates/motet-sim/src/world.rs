@@ -76,6 +76,10 @@ pub struct Traffic {
     pub lost: u64,
     /// Bytes of those lost.
     pub lost_bytes: u64,
+    /// Datagrams sent, a multicast counting once.
+    pub sent: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
     /// Datagrams that an interface refused as too large.
     pub too_large: u64,
     /// Datagrams sent by lanes, each once however many receive it.
@@ -131,10 +135,12 @@ pub struct World {
     pub air: Air,
     links: BTreeMap<(usize, usize), Link>,
     /// Where a host's multicast waits to leave; one for each segment in the air.
-    ports: BTreeMap<(bool, usize), Time>,
+    egress: BTreeMap<(bool, usize), Time>,
     blocked: BTreeSet<(usize, usize)>,
     unreachable: BTreeSet<IpAddr>,
     owners: BTreeMap<IpAddr, usize>,
+    /// Places by host and port.
+    ports: BTreeMap<(usize, u16), usize>,
     batch: TxBatch,
 }
 
@@ -158,10 +164,11 @@ impl World {
             tie: 0,
             air: Air::default(),
             links: BTreeMap::new(),
-            ports: BTreeMap::new(),
+            egress: BTreeMap::new(),
             blocked: BTreeSet::new(),
             unreachable: BTreeSet::new(),
             owners: BTreeMap::new(),
+            ports: BTreeMap::new(),
             batch: TxBatch::new(),
         }
     }
@@ -171,10 +178,17 @@ impl World {
         let host = self.hosts.len();
         let iface = |(i, segment): (usize, &u32)| Iface {
             index: 2 + i as u32,
-            addr: Ipv4Addr::new(10, *segment as u8, (host + 1) as u8, (i + 1) as u8),
+            // Above 255 hosts the second octet goes on, in steps that leave room for segments.
+            addr: Ipv4Addr::new(
+                10,
+                *segment as u8 + 16 * ((host + 1) >> 8) as u8,
+                (host + 1) as u8,
+                (i + 1) as u8,
+            ),
             segment: *segment,
             mtu: 1_500,
             wifi: false,
+            multicast: true,
         };
         let ifaces: Vec<_> = segments.iter().enumerate().map(iface).collect();
         self.owners.extend(ifaces.iter().map(|iface| (IpAddr::V4(iface.addr), host)));
@@ -186,7 +200,9 @@ impl World {
     pub fn add_slot(&mut self, host: usize, cfg: Config) -> usize {
         let on_host = self.slots.iter().filter(|slot| slot.host == host).count();
         let secret = self.rng.bytes();
-        self.slots.push(Slot::new(host, 37_321 + on_host as u16, cfg, secret));
+        let port = 37_321 + on_host as u16;
+        self.ports.insert((host, port), self.slots.len());
+        self.slots.push(Slot::new(host, port, cfg, secret));
         self.slots.len() - 1
     }
 
@@ -322,9 +338,6 @@ impl World {
             return Step::Idle;
         }
         let Some(Reverse(Entry { at, ev, .. })) = self.queue.pop() else { return Step::Idle };
-        if at > self.now {
-            self.slots.iter_mut().for_each(|slot| slot.spins = 0);
-        }
         self.now = self.now.max(at);
         let touched = match ev {
             Ev::Arrive { slot, meta, bytes } => self.arrive(slot, meta, bytes),
@@ -359,6 +372,9 @@ impl World {
             return None;
         }
         place.wake = Time::NEVER;
+        if place.fired != now {
+            (place.fired, place.spins) = (now, 0);
+        }
         place.spins += 1;
         if place.spins > SPINS_MAX {
             self.spinning.insert(slot);
@@ -403,6 +419,8 @@ impl World {
     }
 
     fn send(&mut self, from: usize, transmit: &Transmit, bytes: &[u8]) {
+        self.traffic.sent += 1;
+        self.traffic.sent_bytes += bytes.len() as u64;
         let host = self.slots[from].host;
         if let Via::Group { iface, v6: false } = transmit.via {
             let Some(out) = self.hosts[host].ifaces.iter().find(|it| it.index == iface).copied()
@@ -461,8 +479,7 @@ impl World {
             ce: false,
             via: Via::Unicast,
         };
-        let to =
-            self.slots.iter().position(|slot| Some(slot.host) == there && slot.port == dst.port());
+        let to = there.and_then(|there| self.ports.get(&(there, dst.port())).copied());
         self.fly((from, to), dst, meta, bytes);
     }
 

@@ -175,3 +175,24 @@ fn rc_13_after_a_blackout_all_rejoin_by_memory_with_contact_and_multicast_gone()
         assert!(net.run_until(|net| complete(net, &others), secs(5)), "seed {seed}");
     }
 }
+
+#[test] // D-82
+fn who_looks_on_learns_of_those_who_come_later() {
+    for seed in 0..8 {
+        let mut cloud = Cloud::new(seed, 9, LinkModel::default());
+        let net = &mut cloud.net;
+        let at = net.world.addr(cloud.contact.0);
+        let new = |net: &mut Net, name: &str, role: u16| {
+            let mut cfg = config(name);
+            (cfg.seeds, cfg.roles) = (vec![at], role);
+            let ep = place(net, 1, cfg);
+            net.start(ep, false);
+            ep
+        };
+        let observer = new(net, "observer", roles::OBSERVER);
+        net.run_for(secs(5));
+        let late = new(net, "late", 0);
+        assert!(net.run_until(|net| net.connected(observer, late), secs(2)), "seed {seed}");
+        assert_eq!(net.node(late).map(|node| node.peers().len()), Some(11));
+    }
+}

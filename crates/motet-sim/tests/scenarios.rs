@@ -88,5 +88,15 @@ tell! {
         bad_lane_packets_change_nothing_but_counters
         a_malicious_member_wedges_nobody
         an_insider_that_asks_for_everything_harms_only_itself
+        a_lane_does_not_outrun_its_readers
+    }
+    crowd {
+        who_is_suspected_wrongly_says_so_and_lives
+        the_starved_declare_nobody_dead
+        churn_leaves_a_bounded_list_of_the_dead
+        an_earlier_life_does_not_come_back
+        what_one_says_of_itself_reaches_all
+        a_session_is_made_when_it_is_needed_and_closed_when_it_is_not
+        after_a_split_of_30_s_both_sides_know_all_again
     }
 }

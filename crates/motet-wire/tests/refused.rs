@@ -1,5 +1,6 @@
 //! Each rule, broken by the fewest bytes that break it; and what must be skipped instead.
 
+use motet_wire::control::{LaneOffer, Secret};
 use motet_wire::handshake::{Hs1, is_foreign_hs1};
 use motet_wire::packet::{DataHeader, Hint, Reset, Vneg};
 use motet_wire::record::put_record;
@@ -283,10 +284,10 @@ fn only_frames_that_answer_or_end_ask_for_no_ack() {
 #[test] // W-48
 fn a_lane_offer_names_at_most_128_streams() {
     let offer = |n: usize| {
-        let key = control::Secret([1; 32]);
+        let key = Secret([1; 32]);
         let group = std::net::IpAddr::from([239, 192, 138, 1]);
         let streams = vec![7; n];
-        let offer = control::LaneOffer {
+        let offer = LaneOffer {
             source_tag: 1,
             lane: 1,
             group,

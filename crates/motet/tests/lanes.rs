@@ -235,3 +235,41 @@ async fn readers_come_to_a_lane_and_leave_it_while_messages_flow() {
     group.until("three on a lane", |reader| reader.carrier == "lane").await;
     assert_eq!(group.carriers().len(), 3);
 }
+
+// PE-4
+#[tokio::test]
+async fn pe_4_a_topic_in_demand_comes_to_a_lane_by_itself_and_goes_back_with_its_readers() {
+    let state = State::new();
+    let mut group = Group::open(state.builder("a"), LanePolicy::Auto, three(&state)).await;
+    assert!(group.carriers().iter().all(|reader| reader.carrier == "unicast"));
+    // 1 MB/s, until the decision has held for its seconds.
+    let publisher = group.publisher.clone();
+    let pace = async move {
+        let mut pace = tokio::time::interval(Duration::from_millis(1));
+        loop {
+            pace.tick().await;
+            publisher.publish(body(0)).await.unwrap();
+        }
+    };
+    let flow = tokio::spawn(pace);
+    let drains: Vec<_> =
+        group.readers.drain(..).map(|reader| tokio::spawn(drain(reader))).collect();
+    group.until("all on a lane", |reader| reader.carrier == "lane").await;
+    for left in group.endpoints.drain(1..) {
+        let _ = left.close(LIMIT).await;
+    }
+    group.until("alone, by unicast", |reader| reader.carrier == "unicast").await;
+    let alone = group.carriers();
+    assert_eq!((alone.len(), &alone[0].why[..]), (1, "too few readers"), "{alone:?}");
+    flow.abort();
+    drains.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+async fn drain(mut reader: Subscriber) {
+    let mut batch = Vec::new();
+    while reader.next_batch(&mut batch).await != 0 {
+        for delivery in batch.drain(..) {
+            assert!(matches!(delivery, Delivery::Message(_)), "{delivery:?}");
+        }
+    }
+}

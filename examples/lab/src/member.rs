@@ -2,7 +2,8 @@
 //!
 //! Says `open`, `up`, `down`, `readers`, `begun`, `first`, `resumed`, `finished`, `complete`; answers
 //! `report` by `report` and one `peer` line each, and one `reader` line for each that it writes to.
-//! Takes `report`, `stop` (publishing) and `expect N`.
+//! Takes `report`, `stop` (publishing), `hurry` (reading, from now on as fast as they come) and
+//! `expect N`.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -140,6 +141,7 @@ impl Member {
             match command.split_once(' ').unwrap_or((&command, "")) {
                 ("report", _) => report(&endpoint),
                 ("stop", _) => drop(stop.send(true)),
+                ("hurry", _) => drop(expect.send(None)),
                 ("expect", n) => drop(expect.send(Some(n.parse()?))),
                 _ => return Err(format!("unknown command: {command}").into()),
             }
@@ -190,6 +192,8 @@ impl Member {
                 let seconds = begun.elapsed().as_secs_f64();
                 let cpu = cpu_ms() - cpu;
                 say(&format!("finished messages={seq} seconds={seconds:.6} cpu_ms={cpu:.3}"));
+                // Its readers are to be seen until the end.
+                std::future::pending::<()>().await;
             }
         }
     }
@@ -261,6 +265,7 @@ async fn read(
                 if changed.is_err() {
                     return;
                 }
+                pace = None;
             }
         }
         reading.tell_if_complete();

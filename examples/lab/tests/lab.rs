@@ -59,3 +59,25 @@ fn nothing_is_lost_or_repeated_at_5_percent_loss() {
 fn names_topics_and_bodies_are_never_seen_on_the_wire() {
     lab(&["capture"]);
 }
+
+// PE-4
+#[test]
+fn pe_4_a_message_to_eight_readers_costs_its_writer_the_packets_of_one() {
+    lab(&["lane-cost", "--quick"]);
+}
+
+// PE-11
+#[test]
+fn pe_11_a_slow_and_a_stopped_reader_leave_the_others_their_rate_and_are_told_what_they_missed() {
+    lab(&["lane-laggards", "--quick"]);
+}
+
+#[test]
+fn a_lane_loses_and_repeats_nothing_when_each_reader_misses_5_percent() {
+    lab(&["lane-loss", "--quick"]);
+}
+
+#[test]
+fn a_lane_that_is_cut_or_forgotten_by_a_switch_is_left_for_unicast_without_a_loss() {
+    lab(&["lane-cut", "lane-snooping"]);
+}

@@ -49,6 +49,15 @@ fn settle(writer: &mut Process, readers: &mut [Process]) -> Result<u64, String> 
 
 /// Waits until the writer says that its readers are on this carrier: milliseconds.
 fn carried(writer: &mut Process, names: &[String], carrier: &str) -> Result<f64, String> {
+    carried_within(writer, names, carrier, LIMIT)
+}
+
+fn carried_within(
+    writer: &mut Process,
+    names: &[String],
+    carrier: &str,
+    limit: Duration,
+) -> Result<f64, String> {
     let begun = Instant::now();
     for name in names {
         loop {
@@ -56,9 +65,9 @@ fn carried(writer: &mut Process, names: &[String], carrier: &str) -> Result<f64,
             if told.text("carrier") == carrier {
                 break;
             }
-            if begun.elapsed() > LIMIT {
+            if begun.elapsed() > limit {
                 let why = told.text("why");
-                return Err(format!("{name} is not on {carrier} after {LIMIT:?}: {why}"));
+                return Err(format!("{name} is not on {carrier} after {limit:?}: {why}"));
             }
             // The pace of asking, nothing else.
             std::thread::sleep(Duration::from_millis(10));
@@ -128,16 +137,15 @@ pub(super) fn loss(lab: &Lab, figures: &mut Figures) -> Outcome {
     let a = lab.net.host("a", 1, 1_500)?;
     let hosts = hosts(lab, false)?;
     let count: u64 = if lab.quick { 20_000 } else { 1_000_000 };
+    for host in &hosts {
+        host.lose(0.05)?;
+    }
     let mut readers = readers(lab, &hosts, "lab/loss", &format!("--expect {count}"))?;
     let writing = format!(
         "--publish lab/loss --count {count} --size 64 --lane always --readers {READERS} \
          --on-lane {READERS}"
     );
     let mut writer = lab.member(&a, "writer", &writing)?;
-    writer.wait("begun", LIMIT)?;
-    for host in &hosts {
-        host.lose(0.05)?;
-    }
     let finished = writer.wait("finished", LONG)?;
     for reader in &mut readers {
         all_arrived(reader, count)?;
@@ -189,6 +197,8 @@ pub(super) fn laggards(lab: &Lab, figures: &mut Figures) -> Outcome {
     figures.value("ratio_percent", 100.0 * burdened / calm);
     figures.value("stopped_ms", ms(stopped, Instant::now()));
     figures.count("slow_at_messages_per_s", RATE / 100);
+    // The writer is done when the last one is.
+    slow.tell("hurry")?;
     let sent = settle(&mut writer, &mut well_readers[1..])?;
     figures.count("messages", sent);
     for (who, reader) in [("slow", &mut slow), ("stopped", &mut well_readers[0])] {
@@ -293,6 +303,35 @@ pub(super) fn snooping(lab: &Lab, figures: &mut Figures) -> Outcome {
     carried(&mut writer, &all, "unicast")?;
     figures.value("fallback_after_querier_died_ms", ms(died, Instant::now()));
     figures.value("longest_silence_ms", longest_silence(&mut readers));
+    figures.count("messages", settle(&mut writer, &mut readers)?);
+    figures.count("lost", 0);
+    Ok(())
+}
+
+/// Nothing but IPv6 link-local addresses on the cards, and no route anywhere else; then a writer's
+/// card goes down and up.
+pub(super) fn ipv6(lab: &Lab, figures: &mut Figures) -> Outcome {
+    let a = lab.net.host_without_ipv4("a")?;
+    let hosts = ["r0", "r1", "r2"].map(|name| lab.net.host_without_ipv4(name));
+    let hosts = hosts.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let all = names(&hosts);
+    let mut readers = readers(lab, &hosts, "lab/six", "")?;
+    let writing = "--publish lab/six --size 1024 --rate 500 --lane always --readers 3 --on-lane 3";
+    let mut writer = lab.member(&a, "writer", writing)?;
+    writer.wait("begun", LIMIT)?;
+    let by = writer.reader("r0")?.text("by").to_owned();
+    demand(by == "eth0", || format!("the lane leaves by {by:?}"))?;
+    for (who, host) in [("writer", &a), ("reader", &hosts[0])] {
+        host.ip(&["link", "set", "eth0", "down"])?;
+        carried(&mut writer, &all[..1], "unicast").map_err(|why| format!("{who} down: {why}"))?;
+        host.ip(&["link", "set", "eth0", "up"])?;
+        // Tried again after half a minute at the earliest, so that a flapping link costs little.
+        let back = carried_within(&mut writer, &all, "lane", LIMIT * 3);
+        figures.value(
+            &format!("{who}_link_back_on_lane_ms"),
+            back.map_err(|why| format!("{who} up: {why}"))?,
+        );
+    }
     figures.count("messages", settle(&mut writer, &mut readers)?);
     figures.count("lost", 0);
     Ok(())

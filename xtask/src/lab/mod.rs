@@ -53,6 +53,7 @@ const SCENARIOS: &[(&str, u64, Scenario)] = &[
     ("lane-laggards", 180, lanes::laggards),
     ("lane-cut", 120, lanes::cut),
     ("lane-snooping", 120, lanes::snooping),
+    ("lane-ipv6", 300, lanes::ipv6),
 ];
 
 pub(crate) fn run(repo: &Repo, arguments: &[&str]) -> Outcome {

@@ -16,10 +16,14 @@ pub(crate) async fn run(
     context: &Context,
 ) -> Result<Exit, Failure> {
     let endpoint = context.open(context.builder()?.role_bootstrap()).await?;
-    let port = endpoint.local_addr().port();
+    let listen = endpoint.local_addr();
+    let port = listen.port();
     // Others try the first four ports by themselves.
     let port = if (37_321..=37_324).contains(&port) { String::new() } else { format!(":{port}") };
-    let addresses = endpoint.snapshot().endpoint.addresses;
+    let addresses = match listen.ip() {
+        all if all.is_unspecified() => endpoint.snapshot().endpoint.addresses,
+        one => vec![one.to_string()],
+    };
     for address in &addresses {
         let address = match (address.contains(':'), port.is_empty()) {
             (true, false) => format!("[{address}]"),

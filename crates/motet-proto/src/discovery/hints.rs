@@ -88,6 +88,13 @@ impl Hints {
         }
     }
 
+    /// Not everybody is dialled any more: who is not being dialled already is forgotten.
+    pub(super) fn forget_waiting(&mut self) {
+        let waiting: Vec<EndpointId> =
+            self.table.iter().filter(|(_, hint)| !hint.dialing).map(|(id, _)| *id).collect();
+        waiting.into_iter().for_each(|id| self.forget(id));
+    }
+
     pub(super) fn incarnation(&self, id: EndpointId) -> Option<u64> {
         self.table.get(&id).map(|hint| hint.key.incarnation)
     }

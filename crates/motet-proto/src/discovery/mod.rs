@@ -66,6 +66,7 @@
 //! - **D-80** A seed known by host alone is one seed with an address per port, all dialled at once.
 //! - **D-81** Addresses remembered from an earlier run are dialled eight at a time; given up after
 //!   three tries once anybody is there, till then tried for ever, 1 s doubled to 60 s, ± 20 %.
+//! - **D-82** Observers are told of newcomers, by about eight of those who meet them.
 //!
 //! **Bounds.** 16,384 members, 1,024 strangers, 256 seeds, 64 remembered addresses, 4,096 replay windows, 64 neighbours.
 //!
@@ -525,6 +526,9 @@ impl Discovery {
     /// Membership counts so many living members, ourselves not.
     pub fn set_crowd(&mut self, alive: usize) {
         self.crowd = alive;
+        if !self.is_eager() {
+            self.hints.forget_waiting();
+        }
     }
 
     /// Few enough that everybody has a session with everybody (M-12).

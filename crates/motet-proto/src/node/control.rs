@@ -6,7 +6,7 @@ use super::peer::{CONTROL_MAX, CONTROL_WINDOW, OutState};
 use crate::crypto::Crypto;
 use crate::events::{DownReason, Event};
 use crate::explain::Offence;
-use crate::ids::{PubId, QueryId, QueryKey, StreamId};
+use crate::ids::{EndpointId, PubId, QueryId, QueryKey, StreamId};
 use crate::time::Time;
 use crate::transport::stream::Item;
 use alloc::string::String;
@@ -17,6 +17,9 @@ use motet_wire::record::{Member, Roles, roles};
 
 /// Questions per second that a peer may ask.
 const QUERIES_PER_SECOND: u32 = 10;
+
+/// How many of the members tell an observer of a newcomer, on average.
+const TELLERS: u64 = 8;
 
 impl<C: Crypto> Node<C> {
     /// Says something on a peer's control stream.
@@ -123,6 +126,26 @@ impl<C: Crypto> Node<C> {
         let list: Vec<Member> = self.discovery.relay(own).take(4 * MAX_MEMBERS).collect();
         for page in list.chunks(MAX_MEMBERS) {
             self.say(now, at, &Record::Members(page.to_vec()));
+        }
+    }
+
+    /// A newcomer is told of members and dials them; of those who look on nobody tells it, so they
+    /// are told of it (D-82).
+    pub(super) fn tell_observers(&mut self, now: Time, newcomer: EndpointId) {
+        let observes = |peer: &super::peer::Peer<C::Aead>| Roles(peer.roles).has(roles::OBSERVER);
+        let all = self.peers.iter().enumerate();
+        let watching = all.filter(|(_, peer)| peer.as_ref().is_some_and(observes));
+        let watching: Vec<usize> = watching.map(|(at, _)| at).collect();
+        for at in watching {
+            // All of us hear of the newcomer; eight are enough to tell of it.
+            let told = self.rng.below(self.discovery.live_count() as u64) < TELLERS;
+            let Some(observer) = self.peer(at).map(|peer| peer.key.id).filter(|_| told) else {
+                continue;
+            };
+            let member = self.discovery.relay(observer).find(|member| member.key.id == newcomer);
+            if let Some(member) = member {
+                self.say(now, at, &Record::Members(alloc::vec![member]));
+            }
         }
     }
 

@@ -64,7 +64,7 @@ use crate::topics::interest::LocalInterest;
 use crate::topics::matching::Index;
 use crate::transport::handshake::{Dial, HalfOpen, Load};
 use crate::transport::stream::Pool;
-use crate::transport::stream::log::Blocks;
+use crate::transport::stream::blocks::Blocks;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;

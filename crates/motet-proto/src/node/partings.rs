@@ -112,7 +112,8 @@ impl<C: Crypto> Node<C> {
             self.on_acked(now, stream);
         }
         self.discovery.on_session_down(now, key, reason);
-        self.crowd.on_session_down(now, key, reason == DownReason::Left);
+        let gone = matches!(reason, DownReason::Left | DownReason::Restarted);
+        self.crowd.on_session_down(now, key, gone);
         self.run_crowd(now);
     }
 

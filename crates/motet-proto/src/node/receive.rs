@@ -498,10 +498,13 @@ impl<C: Crypto> Node<C> {
             return;
         }
         let edge = out.cursor.edge_pos();
+        for (next, off) in publication.lanes.iter().filter_map(|tag| self.lanes.position(*tag)) {
+            out.cursor.may_have(next, off);
+        }
         // A member of a lane may have made it believe that there is more: that wedges nothing (L-53).
-        let (next_seq, next_off) = match lane {
-            Some(_) => (next_seq, next_off).min(out.cursor.position()),
-            None => (next_seq, next_off),
+        let (next_seq, next_off) = match out.tie.was {
+            true => (next_seq, next_off).min(out.cursor.furthest()),
+            false => (next_seq, next_off),
         };
         match out.cursor.on_status(&publication.log, now, &rtt, next_seq, next_off, window) {
             Ok(progress) => {

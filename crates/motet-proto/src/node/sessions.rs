@@ -85,6 +85,7 @@ impl<C: Crypto> Node<C> {
         self.discovery.on_session_up(now, key, &params.name, addr, params.roles, params.host_id);
         self.crowd.on_session_up(now, key, &params.name, addr, params.roles, params.host_id);
         self.greet(now, at);
+        self.tell_observers(now, key.id);
         self.ask_now(now, at);
         self.run_crowd(now);
         self.run_discovery(now);

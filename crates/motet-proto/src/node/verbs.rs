@@ -309,7 +309,8 @@ impl<C: Crypto> Node<C> {
                 self.peers.get(*at)?.as_ref()?.outs.get(&stream).map(|out| out.cursor.next())
             });
             let from = unsent.max().unwrap_or(seq);
-            let laned = publication.lanes.iter().filter_map(|tag| self.lanes.sent_by(*tag));
+            let laned =
+                publication.lanes.iter().filter_map(|tag| Some(self.lanes.position(*tag)?.0));
             let from = laned.max().unwrap_or(0).max(from);
             publication.log.conflate(hash, from, seq);
         }

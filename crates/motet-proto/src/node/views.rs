@@ -6,6 +6,7 @@ use super::peer::OutState;
 use crate::config::PubQos;
 use crate::counters::Counters;
 use crate::crypto::Crypto;
+use crate::discovery::MemberState;
 use crate::ids::{EndpointId, EndpointKey, PubId, SubId};
 use crate::time::Time;
 use crate::transport::liveness::State;
@@ -199,7 +200,11 @@ impl<C: Crypto> Node<C> {
         });
         let mut all: Vec<EndpointKey> = own.into_iter().chain(held.map(|peer| peer.key)).collect();
         for key in self.crowd.holders(name) {
-            if !all.iter().any(|known| known.id == key.id) {
+            // Where there was a session, what it ended with is known better than by hearsay.
+            let session = self.by_id.contains_key(&key.id);
+            let over =
+                self.discovery.member(key.id).is_some_and(|it| it.state != MemberState::Live);
+            if !session && !over && !all.iter().any(|known| known.id == key.id) {
                 all.push(key);
             }
         }

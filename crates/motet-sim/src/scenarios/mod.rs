@@ -3,6 +3,7 @@
 //! They live here and not in the tests alone so that `motet-sim planted` can tell them too.
 
 pub mod bounds;
+pub mod crowd;
 pub mod flow;
 pub mod identity;
 pub mod lanes;
@@ -85,6 +86,14 @@ stories! {
     lanes::bad_lane_packets_change_nothing_but_counters,
     lanes::a_malicious_member_wedges_nobody,
     lanes::an_insider_that_asks_for_everything_harms_only_itself,
+    lanes::a_lane_does_not_outrun_its_readers,
+    crowd::who_is_suspected_wrongly_says_so_and_lives,
+    crowd::the_starved_declare_nobody_dead,
+    crowd::churn_leaves_a_bounded_list_of_the_dead,
+    crowd::an_earlier_life_does_not_come_back,
+    crowd::what_one_says_of_itself_reaches_all,
+    crowd::a_session_is_made_when_it_is_needed_and_closed_when_it_is_not,
+    crowd::after_a_split_of_30_s_both_sides_know_all_again,
 }
 
 /// A writer and a reader that know each other.

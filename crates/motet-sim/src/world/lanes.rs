@@ -9,12 +9,22 @@ use std::time::Duration;
 
 /// A host takes this long to join a group.
 const JOIN: Duration = Duration::from_micros(200);
-/// Bytes of multicast that may wait at a sender.
-const QUEUE: u64 = 1 << 20;
 /// IP and UDP headers.
 const HEADERS: usize = 28;
 
 impl World {
+    /// Changes the first interface of an endpoint's host, and tells all endpoints there.
+    pub fn change_iface(&mut self, slot: usize, change: impl FnOnce(&mut Iface)) {
+        let host = self.slots[slot].host;
+        change(&mut self.hosts[host].ifaces[0]);
+        let event = self.hosts[host].interfaces();
+        for at in 0..self.slots.len() {
+            if self.slots[at].host == host {
+                self.push(self.now, Ev::Host { slot: at, event: event.clone() });
+            }
+        }
+    }
+
     /// Does what a node wants of its host.
     pub(super) fn memberships(&mut self, slot: usize) {
         while let Some(action) = self.slots[slot].node.as_mut().and_then(Node::poll_host) {
@@ -37,7 +47,7 @@ impl World {
     }
 
     /// What arrives at a starved endpoint, and its timers, come later by chance.
-    pub(super) fn when_run(&mut self, slot: usize, at: Time) -> Time {
+    pub(super) fn when_run(&self, slot: usize, at: Time) -> Time {
         let starved = self.slots[slot].starved;
         if starved.is_zero() || at == Time::NEVER {
             return at;
@@ -112,9 +122,9 @@ impl World {
         let rate = if out.wifi { Some(self.air.basic_rate) } else { self.link.rate };
         let Some(rate) = rate else { return Some(self.now) };
         let key = if out.wifi { (true, out.segment as usize) } else { (false, host) };
-        let free = self.ports.entry(key).or_insert(Time::ZERO);
+        let free = self.egress.entry(key).or_insert(Time::ZERO);
         let start = (*free).max(self.now);
-        if start.since(self.now).as_secs_f64() * rate as f64 > QUEUE as f64 {
+        if start.since(self.now).as_secs_f64() * rate as f64 > self.link.queue as f64 {
             return None;
         }
         let nanos = (len + HEADERS) as u64 * 1_000_000_000 / rate.max(1);

@@ -28,6 +28,8 @@ mod compact;
 mod gate;
 mod health;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use crate::Time;
 pub use crate::config::SwimSettings;

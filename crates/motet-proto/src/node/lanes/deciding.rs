@@ -1,7 +1,7 @@
 //! Readers, rates and losses → lanes begin, end, lose readers. Looked at once a second.
 
 use super::super::peer::OutState;
-use super::writing::Leaves;
+use super::leaving::Leaves;
 use super::{Node, Place, WhyUnicast};
 use crate::config::LanePolicy;
 use crate::crypto::Crypto;
@@ -27,6 +27,8 @@ const MTU_MAX: u32 = 65_000;
 const HEADERS: u32 = 48;
 /// So many seconds in a row a reader asks for far more than the others before it leaves (L-26).
 const CRYING: u32 = 3;
+/// So many full packets in a second say something about losses.
+const SAMPLE_MIN: u64 = 50;
 /// A reader may lose this much at least, parts per million.
 const CRYING_MIN: u64 = 20_000;
 /// Another reader becomes the acker only when it is worse by this much, in quarters.
@@ -225,7 +227,15 @@ impl<C: Crypto> Node<C> {
         for at in members {
             self.lane_release(now, at, stream, Leaves::Ended);
         }
-        self.lanes.writers.remove(&tag);
+        let ended = self.lanes.writers.remove(&tag);
+        let readers = self.publications.get(&stream).map(|it| it.readers.clone());
+        if let Some((next, off)) = ended.map(|writer| writer.cursor.position()) {
+            for at in readers.unwrap_or_default() {
+                if let Some(out) = self.peer(at).and_then(|peer| peer.outs.get_mut(&stream)) {
+                    out.cursor.may_have(next, off); // it may have heard until now
+                }
+            }
+        }
         self.counters.lanes_ended += 1;
         if let Some(publication) = self.publications.get_mut(&stream) {
             publication.lanes.retain(|other| *other != tag);
@@ -286,7 +296,7 @@ impl<C: Crypto> Node<C> {
                 continue;
             }
             if peer.session.rtt.has_sample() {
-                grtt = grtt.max(peer.session.rtt.srtt());
+                grtt = grtt.max(round_trip(&peer.session.rtt));
             }
             let Some(out) = peer.outs.get_mut(&stream) else { continue };
             out.cursor.follow(now, next, off);
@@ -319,8 +329,8 @@ impl<C: Crypto> Node<C> {
         let scored = ready.filter_map(|(at, member)| {
             let peer = self.peers.get(*at)?.as_ref()?;
             let out = Some(*at) == present && forsaken;
-            let srtt = peer.session.rtt.srtt();
-            (!out).then(|| (score(srtt, member.loss_ppm), *at, srtt))
+            let (rtt, least) = (round_trip(&peer.session.rtt), peer.session.rtt.min());
+            (!out).then(|| (score(rtt, member.loss_ppm), *at, least))
         });
         let scored: Vec<_> = scored.collect();
         let own = scored.iter().find(|(_, at, _)| Some(*at) == present).copied();
@@ -330,9 +340,9 @@ impl<C: Crypto> Node<C> {
             (Some(best), Some(own)) if best.0 * over <= own.0 * times => Some(own),
             (best, _) => best,
         };
-        let srtt = chosen.map_or(writer.grtt, |(_, _, srtt)| srtt);
+        let least = chosen.map_or(writer.grtt, |(_, _, least)| least);
         let acker = chosen.map(|(_, at, _)| at);
-        writer.meter.elect(now, acker, srtt);
+        writer.meter.elect(now, acker, least);
         let news = acker != present;
         if let Some(at) = acker
             && (news || now.since(writer.asked_acker) >= ASK_ACKER)
@@ -359,6 +369,11 @@ impl<C: Crypto> Node<C> {
     }
 }
 
+/// A reader's round trip without what its own session's queue adds: that is not on the lane's way.
+fn round_trip(rtt: &crate::transport::rtt::Rtt) -> Duration {
+    rtt.srtt().min(rtt.min() * 4)
+}
+
 /// Who asks for far more than the others for some seconds (L-26); halves the window when many ask
 /// for much (L-24). One reader alone can do neither to the others.
 fn judge_losses<A: crate::crypto::Aead>(writer: &mut LaneWriter<A>) -> Vec<usize> {
@@ -377,7 +392,8 @@ fn judge_losses<A: crate::crypto::Aead>(writer: &mut LaneWriter<A>) -> Vec<usize
     asked.sort_unstable_by(|a, b| b.cmp(a));
     let median = losses.get(losses.len().saturating_sub(1) / 2).copied().unwrap_or(0);
     let worst = asked.get(usize::from(asked.len() > 1)).copied().unwrap_or(0);
-    if sent > 0 && worst > sent / 10 {
+    let telling = sent >= SAMPLE_MIN * u64::from(writer.mtu);
+    if telling && worst > sent / 10 {
         writer.meter.halve();
     } else {
         writer.meter.relax();
@@ -385,10 +401,13 @@ fn judge_losses<A: crate::crypto::Aead>(writer: &mut LaneWriter<A>) -> Vec<usize
     let mut crying = Vec::new();
     let alone = losses.len() < 2;
     for (at, member) in writer.members.iter_mut().filter(|(_, member)| member.ready) {
-        let loss = if sent == 0 { 0 } else { member.loss_ppm.max(part(member.asked)) };
+        let asked = core::mem::take(&mut member.asked);
+        if !telling {
+            continue;
+        }
+        let loss = member.loss_ppm.max(part(asked));
         let cries = !alone && loss > CRYING_MIN.max(median.saturating_mul(4));
         member.crying = if cries { member.crying + 1 } else { 0 };
-        member.asked = 0;
         if member.crying >= CRYING {
             crying.push(*at);
         }

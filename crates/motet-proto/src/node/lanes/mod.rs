@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `deciding` | readers, rates and losses → lanes begin, end, lose readers |
 //! | `writing` | logs → packets of lanes; STATUS and NAK of their readers → cursors |
+//! | `leaving` | who holds up others, goes or is gone → back to sessions |
 //! | `reading` | offers → groups; packets of lanes → the readers of streams |
 //! | `carrier` | what brings a publication to a reader, for reports |
 //!
@@ -12,6 +13,7 @@
 
 mod carrier;
 mod deciding;
+mod leaving;
 mod reading;
 mod writing;
 
@@ -32,8 +34,8 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
+pub(super) use leaving::Leaves;
 use motet_wire::frame::Frame;
-pub(super) use writing::Leaves;
 
 /// Bytes of lane frames that wait for a peer; what does not fit is said again later.
 const SAYS_MAX: usize = 600;
@@ -80,6 +82,8 @@ pub(super) struct Tie {
     pub(super) tag: Option<u64>,
     /// The latter.
     pub(super) ready: bool,
+    /// It has been on a lane: who writes there may have misled it.
+    pub(super) was: bool,
     why: WhyUnicast,
     /// Not offered again before this.
     until: Time,
@@ -91,6 +95,7 @@ impl Tie {
     pub(super) const NONE: Self = Self {
         tag: None,
         ready: false,
+        was: false,
         why: WhyUnicast::TooFewReaders,
         until: Time::ZERO,
         wait: Duration::ZERO,
@@ -134,9 +139,9 @@ impl<A: Aead> Lanes<A> {
         self.queue.is_empty()
     }
 
-    /// The first message that a lane has not sent.
-    pub(super) fn sent_by(&self, tag: u64) -> Option<u64> {
-        self.writers.get(&tag).map(|writer| writer.cursor.next())
+    /// The first message that a lane has not sent whole, and how much of it was.
+    pub(super) fn position(&self, tag: u64) -> Option<(u64, u64)> {
+        self.writers.get(&tag).map(|writer| writer.cursor.position())
     }
 
     /// Puts a lane on the list of those with something to send.

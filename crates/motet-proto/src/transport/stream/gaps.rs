@@ -224,6 +224,16 @@ mod tests {
         assert_eq!(asked(&mut gaps, Time::ZERO + MS, 11), [(5, 8)]);
     }
 
+    #[test] // L-42
+    fn what_will_come_is_not_asked_for_before_it_had_the_time() {
+        let mut gaps = Gaps::default();
+        gaps.push(5, 8, Time::ZERO + MS, u64::MAX);
+        gaps.push(9, 10, Time::ZERO + MS, u64::MAX);
+        gaps.put_off(6, 9, Time::ZERO + MS * 4);
+        assert_eq!(asked(&mut gaps, Time::ZERO + MS * 2, 99), [(9, 10)]);
+        assert_eq!(asked(&mut gaps, Time::ZERO + MS * 4, 0), [(5, 8), (9, 10)]);
+    }
+
     proptest! {
         #[test] // P9, T-20, T-23
         fn gaps_are_what_a_bitmap_says_and_every_one_has_a_deadline(

@@ -13,6 +13,7 @@
 //! **Not here.** Packets, acknowledgement and congestion (session), who reads what (topics), how
 //! pieces of a message are kept ([`Pieces`] is filled in by the node), the clock.
 
+pub mod blocks;
 pub mod cursor;
 pub mod gaps;
 pub mod log;

@@ -1,7 +1,8 @@
 //! The rows of the tables of logs, cursors and readers, one by one, with what they cost.
 
+use super::blocks::Blocks;
 use super::cursor::{Cursor, Piece, Progress, Rejected, Space};
-use super::log::{Blocks, Log};
+use super::log::Log;
 use super::model::{MS, Parts, Setup, World};
 use super::reader::{Arrival, ReadQos, Reader, Refuse};
 use super::*;
@@ -397,7 +398,7 @@ fn a_refused_message_becomes_a_gap_and_an_evicted_one_too() {
     let gap = |from, count, reason| Piece::Gap { from, count, reason };
     let piece = cursor.next_piece(&log, SECOND, &RTT, FULL);
     assert_eq!(piece, Some(gap(2, 1, GapReason::Refused)));
-    (0..3).for_each(|_| drop(log.evict_front()));
+    (0..3).for_each(|_| assert!(log.evict_front().is_some()));
     let piece = cursor.next_piece(&log, SECOND, &RTT, FULL);
     assert_eq!(piece, Some(gap(3, 1, GapReason::Evicted)));
     cursor.on_nak(&log, SECOND, &RTT, [range(1, 3)].into_iter());

@@ -46,7 +46,7 @@ impl Cursor {
         let bounded = new && self.reliable;
         let edge = if bounded { self.edge } else { u64::MAX };
         let end = if bounded { to.min(self.acked + WINDOW_MSGS) } else { to };
-        let most = end.saturating_sub(seq).min(RUN_MAX).max(1) as usize;
+        let most = end.saturating_sub(seq).clamp(1, RUN_MAX) as usize;
         for entry in entries.take(most - 1) {
             let len = entry.size();
             size += vi_len(len as u64) + len;

@@ -27,6 +27,7 @@ impl Cursor {
     /// The lane has sent everything below `next`, and `off` bytes of that: it counts as sent to
     /// this reader, which may ask for it again, and acknowledge it.
     pub fn follow(&mut self, now: Time, next: u64, off: u64) {
+        self.may_have(next, off);
         if self.is_carried() && (next, off) > (self.next, self.off) {
             self.move_to(next, off);
             if self.reliable && self.beat.is_none() {
@@ -35,6 +36,12 @@ impl Cursor {
                 self.beat_cap = now + BEAT_MAX;
             }
         }
+    }
+
+    /// A lane has sent so far: the reader may have it, also if it left the lane a moment ago or has
+    /// not come to it yet, and may acknowledge it (L-15).
+    pub fn may_have(&mut self, next: u64, off: u64) {
+        self.ever = self.ever.max((next, off));
     }
 
     /// The lane brings nothing more: all comes from here again, from the first message that is not
@@ -56,6 +63,11 @@ impl Cursor {
     #[inline]
     pub fn position(&self) -> (u64, u64) {
         (self.next, self.off)
+    }
+
+    /// The furthest that it was ever sent, in any way.
+    pub fn furthest(&self) -> (u64, u64) {
+        self.ever.max((self.next, self.off))
     }
 
     /// How far the reader takes bytes, as a position in the log.

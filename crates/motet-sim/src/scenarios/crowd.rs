@@ -1,0 +1,144 @@
+//! Many: who lives, what is known of whom, sessions on demand.
+
+use super::{expect_messages, secs};
+use crate::flock::{Flock, FlockSpec, address};
+use crate::net::{Ep, Net, config, ms};
+use motet_proto::discovery::swim::{Swim, SwimSettings};
+use motet_proto::node::MemberWhere;
+use motet_proto::rng::Rng;
+use motet_proto::wire::record::swim::{SwimIdentity, SwimMember, SwimState};
+use motet_proto::{EndpointId, EndpointKey, Time};
+use std::time::Duration;
+
+/// A flock in which a tenth of all datagrams is lost.
+const LOSSY: FlockSpec =
+    FlockSpec { nodes: 24, loss: 0.1, starved: 0.0, slice: 0, health: true, seed: 1 };
+
+/// P31: whoever is accused answers, and is believed.
+pub fn who_is_suspected_wrongly_says_so_and_lives() {
+    let mut flock = Flock::new(LOSSY);
+    flock.introduce_all();
+    flock.run_for(secs(600));
+    assert!(flock.tally.suspicions > 0, "loss makes suspects");
+    assert_eq!(flock.tally.false_deaths, 0, "{:?}", flock.tally.first);
+}
+
+/// P32: who is starved itself declares nobody dead that is well.
+pub fn the_starved_declare_nobody_dead() {
+    let spec = FlockSpec { nodes: 20, loss: 0.05, starved: 0.3, slice: 10, ..LOSSY };
+    let mut flock = Flock::new(spec);
+    flock.introduce_all();
+    flock.run_for(secs(300));
+    assert_eq!(flock.tally.false_deaths, 0, "{:?}", flock.tally.first);
+}
+
+fn told(swim: &mut Swim, now: Time, n: u32, incarnation: u64, state: SwimState) -> bool {
+    let mut id = [1; 16];
+    id[..4].copy_from_slice(&n.to_be_bytes());
+    let key = EndpointKey { id: EndpointId(id), incarnation };
+    let identity = SwimIdentity { key, generation: 0, addr: address(n as usize) };
+    let known = swim.told(now, &SwimMember { identity, count: 0, state });
+    while swim.poll().is_some() {}
+    known
+}
+
+fn alone() -> Swim {
+    let key = EndpointKey { id: EndpointId([0; 16]), incarnation: 1 };
+    Swim::new(Time(1), key, address(0), SwimSettings::default(), &mut Rng::new([1; 32]))
+}
+
+/// P29: ten thousand restarts leave a bounded list of the dead.
+pub fn churn_leaves_a_bounded_list_of_the_dead() {
+    let mut swim = alone();
+    let mut now = Time(1);
+    for n in 0..10_000 {
+        now = now + ms(10);
+        told(&mut swim, now, n, 1, SwimState::Alive);
+        told(&mut swim, now, n, 1, SwimState::Down);
+        assert!(swim.dead() <= 32, "{} dead are remembered", swim.dead());
+    }
+    assert_eq!(swim.alive(), 0);
+}
+
+/// P29: what is dead stays dead until a later life.
+pub fn an_earlier_life_does_not_come_back() {
+    let mut swim = alone();
+    told(&mut swim, Time(1), 1, 5, SwimState::Alive);
+    told(&mut swim, Time(1) + secs(5), 1, 5, SwimState::Down);
+    assert!(!told(&mut swim, Time(1) + secs(10), 1, 4, SwimState::Alive), "an earlier life");
+    assert_eq!(swim.alive(), 0);
+    assert!(told(&mut swim, Time(1) + secs(20), 1, 6, SwimState::Alive), "a later one");
+}
+
+/// Endpoints of which only four may know each other by sessions.
+pub fn crowd(seed: u64, count: usize, eager: usize) -> (Net, Vec<Ep>) {
+    let mut net = Net::seeded(seed);
+    let member = |net: &mut Net, n: usize| {
+        let mut cfg = config(&format!("m{n}"));
+        cfg.sessions_eager = eager;
+        cfg.tags = vec![("rack".into(), format!("r{}", n % 3))];
+        let ep = net.endpoint_with(cfg);
+        net.run_for(ms(20));
+        ep
+    };
+    let eps = (0..count).map(|n| member(&mut net, n)).collect();
+    (net, eps)
+}
+
+/// How many living members an endpoint knows.
+pub fn known(net: &mut Net, ep: Ep) -> usize {
+    let members = net.node(ep).map(|node| node.members()).unwrap_or_default();
+    members
+        .iter()
+        .filter(|it| it.state != MemberWhere::Dead && it.state != MemberWhere::Left)
+        .count()
+}
+
+/// P26: names, tags and interest are known of all, by comparing.
+pub fn what_one_says_of_itself_reaches_all() {
+    let (mut net, eps) = crowd(1, 12, 4);
+    let tagged = |net: &mut Net| {
+        eps.iter().all(|ep| {
+            let members = net.node(*ep).map(|node| node.members()).unwrap_or_default();
+            members.len() == 11
+                && members.iter().all(|it| it.tags.len() == 1 && !it.name.is_empty())
+        })
+    };
+    assert!(net.run_until(tagged, secs(20)), "tags or names are missing");
+}
+
+/// Beyond a few members a session is made when something is to be carried, and closed afterwards.
+pub fn a_session_is_made_when_it_is_needed_and_closed_when_it_is_not() {
+    let (mut net, eps) = crowd(2, 12, 4);
+    net.run_for(secs(90));
+    let sessions = |net: &mut Net, ep| net.node(ep).map_or(0, |node| node.peers().len());
+    for ep in &eps {
+        assert_eq!((known(&mut net, *ep), sessions(&mut net, *ep)), (11, 0), "{ep:?}");
+    }
+    let heard = net.subscribe(eps[3], "words");
+    net.run_for(secs(3));
+    let words = net.advertise(eps[9], "words");
+    net.publish(words, "hello");
+    expect_messages(&mut net, heard, 1, secs(3));
+    let all: usize = eps.iter().map(|ep| sessions(&mut net, *ep)).sum();
+    assert_eq!(all, 2, "one session, seen from both its ends");
+    net.run_for(secs(100));
+    assert!(net.connected(eps[3], eps[9]), "it carries a stream");
+    net.unsubscribe(heard);
+    net.run_for(secs(100));
+    assert!(!net.connected(eps[3], eps[9]), "it carries nothing");
+    assert_eq!(known(&mut net, eps[3]), 11);
+}
+
+/// RC-11: both sides' lists are whole again.
+pub fn after_a_split_of_30_s_both_sides_know_all_again() {
+    let mut flock = Flock::new(FlockSpec { nodes: 20, loss: 0.0, ..LOSSY });
+    flock.introduce_all();
+    flock.run_for(secs(10));
+    flock.split(Some(10));
+    flock.run_for(secs(30));
+    assert_eq!(flock.unknown(), 200, "each side holds the other for dead");
+    flock.split(None);
+    flock.run_for(Duration::from_secs(45));
+    assert_eq!(flock.unknown(), 0);
+}
