@@ -124,6 +124,21 @@ fn a_program_that_does_not_read_is_paused_and_a_stopped_one_does_not_answer() {
 }
 
 #[test]
+fn a_reader_that_was_killed_is_suspended_and_its_port_refuses() {
+    let world = World::new();
+    let [_alice, mut bob] = pair(&world, "line1/temp", "line1/temp", &[], &[]);
+    bob.expect("hello");
+    bob.kill();
+    let mut last = String::new();
+    let found = (0..60).any(|_| {
+        last = explain(&world, &["alice", "bob", "line1/temp", "--timeout", "2s"]).stdout;
+        last.contains("refused, no program listens there")
+    });
+    assert!(found, "{last}");
+    assert!(last.contains("bob has been silent for") && last.contains("kept for"), "{last}");
+}
+
+#[test]
 fn another_secret_under_the_same_realm_name_is_named_with_the_invitation() {
     let (world, stranger) = (World::new(), World::new());
     let _bob = ready(&world, "bob", &["sub", "line1/temp"]);

@@ -160,7 +160,7 @@ pub(crate) async fn page(
 /// One page for somebody who asks. What is unknown gets an empty page.
 pub(crate) fn answer(
     core: &Core,
-    inner: &Inner,
+    inner: &mut Inner,
     (what, cursor, argument): (u8, u64, &[u8]),
 ) -> (Vec<u8>, Option<u64>) {
     let start = usize::try_from(cursor).unwrap_or(usize::MAX);

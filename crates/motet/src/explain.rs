@@ -4,6 +4,7 @@
 //! the cause is what stands earlier in the list of [`Reason`]. See docs/spec/8-explain.md.
 
 mod page;
+mod probe;
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -22,6 +23,7 @@ use crate::error::AskError;
 use crate::report::NeighbourReport;
 pub(crate) use page::{answer, offences};
 use page::{question, read, seconds};
+pub(crate) use probe::Probes;
 
 /// The answer to "why does `reader` (not) get `topic` from `writer`".
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -108,14 +110,21 @@ impl Endpoint {
         let (writer, reader) = find_both(core, writer, reader, limit).await?;
         let of_writer = question(core, Side::Reader, &writer, topic);
         let of_reader = question(core, Side::Writer, &reader, topic);
-        let (at_reader, at_writer) = tokio::join!(
-            view(core, &reader, &of_writer, limit),
-            view(core, &writer, &of_reader, limit)
-        );
         let missing = [&writer, &reader].into_iter().find(|party| party.id.is_none());
-        let seen = missing.map(|missing| not_found(core, missing));
-        let (mut verdict, evidence) =
-            conclude([(&writer, at_writer), (&reader, at_reader)], seen, topic);
+        let look = async || {
+            let (at_reader, at_writer) = tokio::join!(
+                view(core, &reader, &of_writer, limit),
+                view(core, &writer, &of_reader, limit)
+            );
+            let seen = missing.map(|missing| not_found(core, missing));
+            conclude([(&writer, at_writer), (&reader, at_reader)], seen, topic)
+        };
+        let (mut verdict, mut evidence) = look().await;
+        if verdict.tried.iter().any(|tried| tried.outcome == Outcome::Silent) {
+            // Those addresses are probed meanwhile: does a program listen there at all?
+            core.wait(LOOK, |_, _| None::<()>).await;
+            (verdict, evidence) = look().await;
+        }
         if verdict.reason().flows() {
             verdict.rate_milli = rate(core, &reader, &of_writer, verdict.next, limit).await;
         }

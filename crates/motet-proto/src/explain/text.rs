@@ -173,6 +173,10 @@ impl Names {
                 };
                 (format!("{here} cannot reach {there}{tried}"), self.route(v))
             }
+            _ if v.link.state == "member" => (
+                format!("{here} knows that {there} lives, and has needed no session with it"),
+                format!("nothing, if they share no topic; else: motet explain {w} {r} TOPIC"),
+            ),
             _ => (
                 format!("{here} has not heard of {there}: multicast does not pass between the two"),
                 format!(

@@ -52,6 +52,8 @@ struct Asking {
     id: u64,
     what: u8,
     cursor: u64,
+    /// That of an ASK; without one it is a QUERY.
+    argument: Option<Vec<u8>>,
     until: Time,
 }
 
@@ -270,8 +272,8 @@ impl<C: Crypto> Node<C> {
         &mut self,
         now: Time,
         to: EndpointId,
-        what: u8,
-        cursor: u64,
+        (what, cursor): (u8, u64),
+        argument: Option<&[u8]>,
     ) -> Option<QueryId> {
         if self.strangers.asking.len() >= ASKING_MAX || !self.want(now, to) {
             return None;
@@ -279,7 +281,8 @@ impl<C: Crypto> Node<C> {
         let id = self.next_query;
         self.next_query += 1;
         let until = now + ASK_WITHIN;
-        self.strangers.asking.push(Asking { to, id, what, cursor, until });
+        let argument = argument.map(<[u8]>::to_vec);
+        self.strangers.asking.push(Asking { to, id, what, cursor, argument, until });
         Some(QueryId(id))
     }
 
@@ -289,11 +292,15 @@ impl<C: Crypto> Node<C> {
         let (ready, waiting): (Vec<Asking>, Vec<Asking>) =
             core::mem::take(&mut self.strangers.asking).into_iter().partition(|it| it.to == to);
         self.strangers.asking = waiting;
-        for Asking { id, what, cursor, .. } in ready {
+        for Asking { id, what, cursor, argument, .. } in ready {
             if let Some(peer) = self.peer(at) {
                 peer.asked.push(id);
             }
-            self.say(now, at, &Control::Query { id, what, cursor });
+            let question = match &argument {
+                Some(argument) => Control::Ask { id, what, cursor, argument },
+                None => Control::Query { id, what, cursor },
+            };
+            self.say(now, at, &question);
         }
     }
 

@@ -24,6 +24,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 use motet_wire::control::RejectReason;
+use motet_wire::record::swim::SwimState;
 
 /// A reader is behind when the oldest message that it lacks is this old.
 pub const LAGGING_AFTER: Duration = Duration::from_secs(1);
@@ -71,9 +72,9 @@ impl<C: Crypto> Node<C> {
         let peer = id.and_then(|id| self.by_id.get(&id));
         let peer = peer.and_then(|at| Some((*at, self.peers.get(*at)?.as_ref()?)));
         let mut verdict = match peer {
-            None => self.no_session(now, side, id, other),
+            None => self.no_session(now, side, id, other, topic),
             Some((_, peer)) if self.was_refused_since(now, peer) => {
-                self.no_session(now, side, id, other)
+                self.no_session(now, side, id, other, topic)
             }
             Some((_, peer)) if matches!(peer.session.watch.state(), State::Dead(_)) => {
                 self.suspended(now, side, peer)
@@ -104,6 +105,7 @@ impl<C: Crypto> Node<C> {
         let live = peers().find(|peer| !matches!(peer.session.watch.state(), State::Dead(_)));
         let peer = live.or_else(|| peers().next()).map(|peer| peer.key.id);
         let members = || self.discovery.members().filter(|entry| *entry.name == *name);
+        let peer = peer.or_else(|| self.crowd.holders(name).first().map(|key| key.id));
         peer.or_else(|| members().max_by_key(|entry| entry.since).map(|entry| entry.key.id))
     }
 
@@ -114,7 +116,14 @@ impl<C: Crypto> Node<C> {
     }
 
     /// The decision list for two that have no session.
-    fn no_session(&self, now: Time, side: Side, id: Option<EndpointId>, other: &Other) -> Verdict {
+    fn no_session(
+        &self,
+        now: Time,
+        side: Side,
+        id: Option<EndpointId>,
+        other: &Other,
+        topic: &str,
+    ) -> Verdict {
         let tried = self.tried(now, id, other);
         let said = |outcome| tried.iter().any(|tried: &Tried| tried.outcome == outcome);
         let refused = id.and_then(|id| self.failures.refused.get(&id));
@@ -138,6 +147,8 @@ impl<C: Crypto> Node<C> {
         } else if let Some(left) = member.filter(|member| member.state == MemberState::Left) {
             verdict.since = Some(now.since(left.since));
             Reason::Gone
+        } else if tried.is_empty() && self.lives_without_session(id) {
+            return self.strangers_on(side, topic);
         } else if !tried.is_empty() || member.is_some() {
             verdict.since = member.map(|member| now.since(member.since));
             Reason::Unreachable
@@ -145,6 +156,36 @@ impl<C: Crypto> Node<C> {
             Reason::NotMet
         });
         verdict.tried = tried;
+        verdict
+    }
+
+    /// A member that is known to live; in a large realm few have a session with each other.
+    fn lives_without_session(&self, id: Option<EndpointId>) -> bool {
+        let member = id.and_then(|id| self.crowd.member(id));
+        member.is_some_and(|member| member.swim.state == SwimState::Alive)
+    }
+
+    /// The two need no session so far: is it for the topic?
+    fn strangers_on(&self, side: Side, topic: &str) -> Verdict {
+        let mut verdict = Verdict::new(side, Reason::NotOffered);
+        let wanted = || {
+            let name = TopicName::system(topic).ok()?;
+            self.subscriptions.values().find(|sub| sub.matches(&name))
+        };
+        match side {
+            Side::Writer if !self.publications.values().any(|it| it.topic.as_str() == topic) => {
+                verdict.reason = Some(Reason::NotPublished);
+                let topics = self.publications.values().filter(|it| it.only.is_none());
+                verdict.near = nearest_patterns(topic, topics.map(|it| it.topic.as_str()));
+            }
+            Side::Reader if wanted().is_none() => {
+                verdict.reason = Some(Reason::NoFilter);
+                let filters = self.subscriptions.values().flat_map(|sub| &sub.filters);
+                verdict.near = nearest_patterns(topic, filters.map(|filter| filter.as_str()));
+            }
+            Side::Asker => verdict.reason = Some(Reason::NotMet),
+            Side::Writer | Side::Reader => {}
+        }
         verdict
     }
 
@@ -401,6 +442,12 @@ impl<C: Crypto> Node<C> {
         if let Some((_, met)) = self.failures.met.get(&id) {
             (link.skew_ms, link.versions) = (met.skew_ms, met.versions);
             link.multicast = met.multicast.map(|at| now.since(at));
+        }
+        if let Some(member) = self.crowd.member(id) {
+            link.addr = Some(member.swim.addr);
+            if member.swim.state == SwimState::Alive {
+                link.state = "member".into();
+            }
         }
         if let Some(member) = self.discovery.member(id) {
             (link.name, link.addr) = (member.name.as_ref().into(), Some(member.addr));

@@ -583,7 +583,8 @@ impl<C: Crypto> Node<C> {
         cursor: u64,
     ) -> Result<QueryId, QueryError> {
         if !self.by_id.contains_key(&to) {
-            return self.ask_later(now, to, what, cursor).ok_or(QueryError::NotConnected);
+            let asked = self.ask_later(now, to, (what, cursor), None);
+            return asked.ok_or(QueryError::NotConnected);
         }
         let id = self.next_query;
         let (at, peer) = self.peer_by_id(to).ok_or(QueryError::NotConnected)?;
@@ -609,11 +610,19 @@ impl<C: Crypto> Node<C> {
         (what, cursor): (u8, u64),
         argument: &[u8],
     ) -> Result<QueryId, QueryError> {
-        let id = self.next_query;
-        let (at, peer) = self.peer_by_id(to).ok_or(QueryError::NotConnected)?;
-        if peer.asked.len() >= 64 || argument.len() > MAX_ARGUMENT {
+        if argument.len() > MAX_ARGUMENT {
             return Err(QueryError::Limit);
         }
+        if !self.by_id.contains_key(&to) {
+            let asked = self.ask_later(now, to, (what, cursor), Some(argument));
+            return asked.ok_or(QueryError::NotConnected);
+        }
+        let id = self.next_query;
+        let (at, peer) = self.peer_by_id(to).ok_or(QueryError::NotConnected)?;
+        if peer.asked.len() >= 64 {
+            return Err(QueryError::Limit);
+        }
+        peer.used = now;
         peer.asked.push(id);
         self.next_query += 1;
         self.say(now, at, &Record::Ask { id, what, cursor, argument });

@@ -22,6 +22,7 @@ use super::clock::Clock;
 use super::receive::Receiver;
 use super::sockets::{Pumped, Sockets, Tx};
 use crate::event::{Event, EventQueue, EventStream};
+use crate::explain::Probes;
 use crate::impair::Impairment;
 use crate::service::{CallSlot, RequestSlot, ServeSlot, WatchSlot};
 
@@ -31,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) publications: BTreeMap<PubId, Arc<PubState>>,
     pub(crate) subscriptions: BTreeMap<SubId, Arc<SubState>>,
     pub(crate) questions: BTreeMap<QueryId, oneshot::Sender<Answered>>,
+    pub(crate) probes: Probes,
     /// What the node wants of its host, for the driver.
     actions: Vec<HostAction>,
     pub(crate) serving: BTreeMap<ServeId, Arc<ServeSlot>>,
@@ -155,6 +157,7 @@ impl Core {
             publications: BTreeMap::new(),
             subscriptions: BTreeMap::new(),
             questions: BTreeMap::new(),
+            probes: Probes::default(),
             actions: Vec::new(),
             serving: BTreeMap::new(),
             requests: BTreeMap::new(),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
+use motet_proto::HostEvent;
 use motet_proto::explain::{
     Link, NEAR_MAX, Offence, Outcome, Reason, Side, TRIED_MAX, Tried, Verdict, shown,
 };
@@ -96,17 +97,25 @@ pub(super) fn question(core: &Core, side: Side, about: &Found, topic: &str) -> V
 }
 
 /// Answers somebody who asks why; an empty page to a question that cannot be read.
-pub(crate) fn answer(core: &Core, inner: &Inner, argument: &[u8]) -> Vec<u8> {
+///
+/// Addresses that were dialled without an answer are probed meanwhile, so that who asks again soon
+/// learns whether a program listens there.
+pub(crate) fn answer(core: &Core, inner: &mut Inner, argument: &[u8]) -> Vec<u8> {
     let Ok(question) = minicbor::decode::<Question>(argument) else { return Vec::new() };
     let addrs = question.addrs.iter().take(TRIED_MAX).filter_map(|addr| addr.parse().ok());
     let other =
         Other { id: parse_id(&question.id), name: question.name.clone(), addrs: addrs.collect() };
     let now = core.clock.now();
+    for addr in inner.probes.refused() {
+        inner.node.handle_host(now, HostEvent::Refused(addr));
+    }
     let verdict = match question.side.as_str() {
         READER => inner.node.explain_reader(now, &other, &question.topic),
         WRITER => inner.node.explain_writer(now, &other, &question.topic),
         _ => inner.node.explain_link(now, &other),
     };
+    let silent = verdict.tried.iter().filter(|tried| tried.outcome == Outcome::Silent);
+    inner.probes.start(silent.map(|tried| tried.addr));
     ask::encode(&View::of(&verdict))
 }
 
