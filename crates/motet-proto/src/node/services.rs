@@ -49,6 +49,9 @@ pub(super) struct Wiring {
 /// How long a look at a server's clock is good for; an older one is safe, but stricter.
 const OFFSET_FOR: core::time::Duration = core::time::Duration::from_millis(100);
 
+/// After the start, an endpoint that is dialled is waited for so long before nobody is there.
+const DIAL_FOR: core::time::Duration = core::time::Duration::from_secs(3);
+
 /// Requests and replies wait for room, in order; each is wanted once.
 fn lane_qos() -> PubQos {
     PubQos { history: 0, slow: SlowPolicy::Block, ..PubQos::default() }
@@ -351,7 +354,9 @@ impl<C: Crypto> Node<C> {
         }
         loop {
             self.scan_events(now);
-            let settled = self.discovery.settled();
+            // Whoever is being dialled may offer what is asked for; but dead addresses are dialled, too.
+            let dialling = !self.dials.is_empty() && now.since(self.doubled.born) < DIAL_FOR;
+            let settled = self.discovery.settled() && !dialling;
             let Some(wiring) = &mut self.services else { return };
             if settled && !wiring.settled {
                 wiring.settled = true;
@@ -405,6 +410,11 @@ impl<C: Crypto> Node<C> {
                     let (key, reason) = (*key, *reason);
                     wiring.scanned += 1;
                     self.service_peer_gone(now, key, reason);
+                    continue;
+                }
+                Event::PeerUp { .. } => {
+                    wiring.scanned += 1;
+                    wiring.layer.on_peer_up(now);
                     continue;
                 }
                 Event::PeerSuspect { key } => {
