@@ -19,6 +19,7 @@ use crate::time::Time;
 use crate::topics::filter::TopicFilter;
 use crate::topics::name::TopicName;
 use crate::transport::liveness::State;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -288,7 +289,7 @@ impl<C: Crypto> Node<C> {
     fn wiring(&mut self, now: Time) -> &mut Wiring {
         let (key, rng) = (self.key, &mut self.rng);
         self.services.get_or_insert_with(|| {
-            alloc::boxed::Box::new(Wiring {
+            Box::new(Wiring {
                 layer: Services::new(now, key, rng.bytes()),
                 requests: None,
                 replies: None,
