@@ -205,7 +205,6 @@ impl Bazaar {
         // A key names a deed that is not to be done twice: who says that twice is fine lies.
         let keyed = !settings.safe && one_in(rng, 2);
         let body = format!("ask {}", self.number);
-        // Sometimes the key is that of an earlier call: another deed by its body, one by its key.
         let key = keyed.then(|| format!("k{}", self.number));
         let made = self.trade.call_with(ep, "s", &body, key.as_deref(), settings);
         if one_in(&mut self.rng, 15) {

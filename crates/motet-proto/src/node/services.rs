@@ -19,6 +19,7 @@ use crate::time::Time;
 use crate::topics::filter::TopicFilter;
 use crate::topics::name::TopicName;
 use crate::transport::liveness::State;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -48,6 +49,9 @@ pub(super) struct Wiring {
 
 /// How long a look at a server's clock is good for; an older one is safe, but stricter.
 const OFFSET_FOR: core::time::Duration = core::time::Duration::from_millis(100);
+
+/// After the start, an endpoint that is dialled is waited for so long before nobody is there.
+const DIAL_FOR: core::time::Duration = core::time::Duration::from_secs(3);
 
 /// Requests and replies wait for room, in order; each is wanted once.
 fn lane_qos() -> PubQos {
@@ -285,7 +289,7 @@ impl<C: Crypto> Node<C> {
     fn wiring(&mut self, now: Time) -> &mut Wiring {
         let (key, rng) = (self.key, &mut self.rng);
         self.services.get_or_insert_with(|| {
-            alloc::boxed::Box::new(Wiring {
+            Box::new(Wiring {
                 layer: Services::new(now, key, rng.bytes()),
                 requests: None,
                 replies: None,
@@ -351,7 +355,9 @@ impl<C: Crypto> Node<C> {
         }
         loop {
             self.scan_events(now);
-            let settled = self.discovery.settled();
+            // Whoever is being dialled may offer what is asked for; but dead addresses are dialled, too.
+            let dialling = !self.dials.is_empty() && now.since(self.doubled.born) < DIAL_FOR;
+            let settled = self.discovery.settled() && !dialling;
             let Some(wiring) = &mut self.services else { return };
             if settled && !wiring.settled {
                 wiring.settled = true;
@@ -405,6 +411,11 @@ impl<C: Crypto> Node<C> {
                     let (key, reason) = (*key, *reason);
                     wiring.scanned += 1;
                     self.service_peer_gone(now, key, reason);
+                    continue;
+                }
+                Event::PeerUp { .. } => {
+                    wiring.scanned += 1;
+                    wiring.layer.on_peer_up(now);
                     continue;
                 }
                 Event::PeerSuspect { key } => {

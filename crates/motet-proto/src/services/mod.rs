@@ -371,6 +371,11 @@ impl Services {
         self.servers.on_client_gone(key, &mut self.tally);
     }
 
+    /// A session with another endpoint came up.
+    pub fn on_peer_up(&mut self, now: Time) {
+        self.callers.on_peer(now);
+    }
+
     /// An endpoint is suspected.
     pub fn on_peer_suspect(&mut self, now: Time, key: EndpointKey) {
         self.callers.on_suspect(now, key, &mut self.directory);

@@ -228,7 +228,7 @@ fn replies_that_nobody_asked_for_are_counted_and_reach_nobody() {
         properties: vec![],
         frames,
     };
-    let mut send = |two: &mut Two, from, reply: &wire::Reply<'_>| {
+    let send = |two: &mut Two, from, reply: &wire::Reply<'_>| {
         let mut bytes = Vec::new();
         reply.encode(&mut bytes);
         two.caller.on_to_caller(at(2), from, &bytes.into());
