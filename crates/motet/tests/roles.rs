@@ -1,4 +1,5 @@
 //! Roles over real sockets: what passes a broker unchanged, and what it says no to.
+#![allow(clippy::unwrap_used, reason = "it is a test")]
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -41,7 +41,7 @@ fn there(ran: &Ran) -> usize {
     ran.stdout.lines().filter(|line| line.starts_with("there: translate at ")).count()
 }
 
-#[test] // NS-2
+#[test] // NS-2 B-23
 fn ns_1_what_registers_is_found_at_each_name_server_and_also_after_the_death_of_one() {
     let world = World::new();
     let mut a = name_server(&world, "a");

@@ -208,7 +208,7 @@ fn db_1_whether_a_service_exists_is_answered_alike_with_a_broker_and_without() {
     }
 }
 
-#[test] // BK-20
+#[test] // BK-20 B-16
 fn db_2_the_broker_answers_itself_and_an_unknown_question_has_a_code() {
     let world = World::new();
     let mut broker = broker(&world, "b1", &[]);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use motet::role::{Registry, in_words};
+use motet::role::Registry;
 
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: RegistryArgs, context: &Context) -> Result<Exit, F
             _ = ticks.tick() => {
                 let Some(lines) = registry.list().await else { return Ok(Exit::Done) };
                 for line in lines {
-                    let standing = in_words(line.standing);
+                    let standing = line.word();
                     let shown = format!("{}: {standing}, {} of {}", line.service, line.takes, line.instances);
                     if told.get(&line.service) != Some(&shown) {
                         context.out.line(&shown)?;

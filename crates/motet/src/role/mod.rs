@@ -18,7 +18,7 @@ pub use names::{
     Holder, LeaseCounters, NameError, NameReport, NameServer, NameServerHandle, NameWatch, Names,
     Registration,
 };
-pub use registry::{Registry, RegistryHandle, ServiceLine, in_words};
+pub use registry::{Registry, RegistryHandle, ServiceLine};
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

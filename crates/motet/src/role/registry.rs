@@ -94,6 +94,14 @@ pub struct ServiceLine {
     pub instances: usize,
 }
 
+impl ServiceLine {
+    /// How it stands, as one word: missing, down, degraded, up.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        in_words(self.standing)
+    }
+}
+
 impl RegistryHandle {
     /// How each service stands; `None` after the endpoint has closed.
     ///
@@ -275,8 +283,7 @@ fn optional(need: &str) -> (&str, bool) {
 }
 
 /// As one word.
-#[must_use]
-pub fn in_words(standing: Standing) -> &'static str {
+fn in_words(standing: Standing) -> &'static str {
     match standing {
         Standing::Missing => "missing",
         Standing::Down => "down",

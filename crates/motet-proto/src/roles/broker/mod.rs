@@ -175,7 +175,7 @@ impl Broker {
             return Some(Refusal::Loop); // B-11
         }
         if self.draining {
-            return Some(Refusal::Draining);
+            return Some(Refusal::Draining); // B-15
         }
         let queued = self.services.get(&asked.service).map_or(0, |it| it.queue.len());
         let full = queued >= self.config.high_water
@@ -184,7 +184,7 @@ impl Broker {
         full.then_some(Refusal::Overload) // B-5
     }
 
-    /// Nobody works on the service here: what the policy says. True if the task is to be queued.
+    /// Nobody works on the service here: what the policy says (B-1). True if the task is to be queued.
     fn stand_in(&mut self, now: Time, task: TaskId, entry: &Task) -> bool {
         let why = match self.config.no_workers {
             NoWorkers::Wait => return true,

@@ -199,6 +199,7 @@ impl Pool {
 }
 
 impl Slot {
+    /// What it asked for, less what it has (B-3).
     fn room(&self) -> u64 {
         if self.offer.takes { self.offer.credit.saturating_sub(self.running) } else { 0 }
     }

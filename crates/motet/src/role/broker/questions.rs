@@ -21,7 +21,7 @@ use crate::service::{Answer, CallError, CallOptions, Instance, InstanceState, Ro
 /// The service of questions to brokers.
 pub(super) const QUESTIONS: &str = "motet.broker";
 
-/// Answers a question.
+/// Answers a question (B-16).
 pub(super) fn answer(body: &[u8], machine: &Machine, report: &Report) -> Answer {
     let text = String::from_utf8_lossy(body);
     let mut words = text.split_whitespace();

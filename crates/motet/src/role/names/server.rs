@@ -247,7 +247,7 @@ impl Desk {
         encode(&records.map(Entry::from).collect::<Vec<_>>())
     }
 
-    /// Tells all other name servers at once how an entry stands.
+    /// Tells all other name servers at once how an entry stands (B-23).
     fn pass_on(&self, now: Time, named: &Named) {
         let Some(record) = self.leases.record(now, named) else { return };
         let ask = encode(&Ask::Merge { entries: vec![record.into()] });
