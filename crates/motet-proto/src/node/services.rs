@@ -465,14 +465,14 @@ impl<C: Crypto> Node<C> {
             // What is missing here was counted where it was dropped.
             let Delivery::Message(message) = delivery else { continue };
             let Some(wiring) = &mut self.services else { return };
-            let (from, name) = (message.writer, &message.writer_name);
-            let payload = message.body.slice(message.payload_at.min(message.body.len())..);
+            let (from, name) = (message.writer(), message.writer_name());
+            let payload = message.payload_bytes();
             if Some(sub) == wiring.requests {
                 wiring.layer.on_to_server(now, from, name, &payload);
             } else if Some(sub) == wiring.replies {
                 wiring.layer.on_to_caller(now, from, &payload);
             } else {
-                wiring.layer.on_offer(now, &message.topic, from, name, &payload);
+                wiring.layer.on_offer(now, message.topic(), from, name, &payload);
             }
         }
     }
