@@ -618,7 +618,7 @@ impl<C: Crypto> Node<C> {
         let ours = ins.filter(|incoming| incoming.topic.as_str().starts_with("$svc/"));
         let least = ours.map(|incoming| incoming.lag.smallest()).min();
         let seen = least.and_then(|ns| i64::try_from(-(ns / 1_000) - 1).ok());
-        let offset = seen.or(known.map(|(offset, _)| offset)).unwrap_or(i64::MIN / 4);
+        let offset = seen.or_else(|| known.map(|(offset, _)| offset)).unwrap_or(i64::MIN / 4);
         if let Some(wiring) = &mut self.services {
             wiring.offsets.insert(key, (offset, now));
         }

@@ -1,6 +1,6 @@
 //! Replies that are kept, so that a deed that is asked for twice is done once (V-21).
 
-use super::types::ReplySpec;
+use super::terms::ReplySpec;
 use crate::ids::EndpointId;
 use crate::time::Time;
 use alloc::collections::{BTreeMap, VecDeque};

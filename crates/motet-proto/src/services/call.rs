@@ -1,6 +1,6 @@
 //! One call: where it stands, and whether it may be sent again.
 
-use super::types::{
+use super::terms::{
     CallFailure, CallOutput, CallSpec, FailureKind, Mode, Offer, Role, ServiceReply, WaitFor,
 };
 use crate::ids::EndpointKey;
@@ -108,7 +108,7 @@ impl Call {
     pub(super) fn is_plain(&self) -> bool {
         let settings = &self.spec.settings;
         self.is_one()
-            && settings.address == super::types::Address::Any
+            && settings.address == super::terms::Address::Any
             && settings.version.is_empty()
     }
 

@@ -21,7 +21,7 @@ use super::directory::Directory;
 use super::name::check_service;
 use super::refused::CallRefused;
 use super::tally::Tally;
-use super::types::{
+use super::terms::{
     Address, CallOutput, CallSpec, FailureKind, Mode, Offer, ServiceReply, ServiceStatus, Stats,
     WaitFor,
 };
@@ -65,6 +65,9 @@ struct Link {
     ttl: Duration,
 }
 
+/// What an instance that was pinged says of itself; nothing if it does not offer the service.
+type Standing = Option<(Offer, Stats)>;
+
 /// All calls of this endpoint.
 pub(super) struct Callers {
     own: EndpointKey,
@@ -75,7 +78,7 @@ pub(super) struct Callers {
     /// Servers that something waits for.
     pub(super) dirty: BTreeSet<EndpointKey>,
     pub(super) notices: VecDeque<CallId>,
-    pings: BTreeMap<u64, (EndpointId, Option<Option<(Offer, Stats)>>)>,
+    pings: BTreeMap<u64, (EndpointId, Option<Standing>)>,
     pub(super) answered_pings: VecDeque<u64>,
     /// Services whose waiting calls are to be looked at.
     feed: BTreeSet<Arc<str>>,

@@ -5,7 +5,7 @@
 //! assignment moves an instance's clock on by its time per request, and the earliest clock is next.
 //! Of more than 16 instances two are drawn at random and compared.
 
-use super::types::{Address, CallSettings, InstanceState, Offer, Reach, Role};
+use super::terms::{Address, CallSettings, InstanceState, Offer, Reach, Role};
 use crate::ids::EndpointKey;
 use crate::rng::Rng;
 use crate::time::Time;

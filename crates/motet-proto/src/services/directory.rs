@@ -1,7 +1,7 @@
 //! Who offers what, as far as this endpoint has looked, and those who watch it.
 
 use super::choice::{Candidate, Pace, may_serve};
-use super::types::{CallSettings, Change, InstanceState, InstanceView, Offer};
+use super::terms::{CallSettings, Change, InstanceState, InstanceView, Offer};
 use crate::ids::{EndpointKey, WatchId};
 use crate::time::Time;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};

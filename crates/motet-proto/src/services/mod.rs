@@ -15,7 +15,7 @@
 //! | `choice` | which instance gets a call |
 //! | `caller`, `call` | calls that are open |
 //! | `server`, `cache` | requests that wait or run, answers that are kept |
-//! | `types`, `refused`, `name` | what goes in and out |
+//! | `terms`, `refused`, `name` | what goes in and out |
 //!
 //! Not in it: topics and sessions. `node/services.rs` carries messages in and out, and tells of
 //! endpoints that come and go.
@@ -29,9 +29,9 @@ mod name;
 mod refused;
 mod server;
 mod tally;
+mod terms;
 #[cfg(test)]
 mod tests;
-mod types;
 
 pub use call::backoff;
 pub use name::{
@@ -39,7 +39,7 @@ pub use name::{
     offer_filter, offer_topic, parse_offer_topic, reply_topic, request_topic,
 };
 pub use refused::{CallRefused, RespondError, ServeRefused};
-pub use types::*;
+pub use terms::*;
 
 use crate::counters::Counters;
 use crate::ids::{CallId, EndpointKey, RequestId, ServeId, WatchId};
@@ -90,6 +90,9 @@ pub enum OfferStream {
     /// It is back where it was.
     Back,
 }
+
+/// The name of a service, and what an instance of it says of itself.
+pub type Announcement = (Arc<str>, Offer);
 
 /// The services side of one endpoint, without topics, sessions or clock.
 pub struct Services {
@@ -415,7 +418,7 @@ impl Services {
     }
 
     /// Services to be announced anew, or to be withdrawn (`None`).
-    pub fn next_announcement(&mut self, now: Time) -> Option<(ServeId, Option<(Arc<str>, Offer)>)> {
+    pub fn next_announcement(&mut self, now: Time) -> Option<(ServeId, Option<Announcement>)> {
         let id = self.servers.announce.pop_first()?;
         Some((id, self.servers.offer(now, id)))
     }

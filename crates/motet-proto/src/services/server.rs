@@ -17,7 +17,7 @@ use super::cache::{Cache, DeedKey, Kept, size};
 use super::name::check_service;
 use super::refused::{RespondError, ServeRefused};
 use super::tally::Tally;
-use super::types::{
+use super::terms::{
     Address, InstanceState, Offer, ReplySpec, Role, ServeSettings, ServiceRequest, ServiceStatus,
     Stats,
 };

@@ -430,7 +430,7 @@ impl Request {
         self.answer(Answer::status(status, text))
     }
 
-    fn respond(&mut self, spec: ReplySpec) -> Result<(), RespondError> {
+    fn respond(&self, spec: ReplySpec) -> Result<(), RespondError> {
         let id = self.inner.id;
         let last = spec.last;
         let result = self.hold.core.act_soon(|inner, now| {

@@ -212,7 +212,7 @@ impl Callers {
         self.rearm(id, directory);
     }
 
-    pub(super) fn pause(&mut self, now: Time, id: u64, directory: &mut Directory, rng: &mut Rng) {
+    pub(super) fn pause(&mut self, now: Time, id: u64, directory: &Directory, rng: &mut Rng) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let (first, longest) = call.spec.settings.backoff;
         call.pause = Some(now + backoff(first, longest, call.pauses, rng.unit()));

@@ -68,7 +68,7 @@ impl Callers {
 
     /// An endpoint is suspected: it is a last resort for a while.
     pub(in crate::services) fn on_suspect(
-        &mut self,
+        &self,
         now: Time,
         key: EndpointKey,
         directory: &mut Directory,

@@ -129,7 +129,7 @@ impl Callers {
     }
 
     /// The way to a server is full.
-    pub(in crate::services) fn on_full(&mut self, tally: &mut Tally) {
+    pub(in crate::services) fn on_full(&self, tally: &mut Tally) {
         tally.service_lanes_full += 1;
     }
 
