@@ -40,6 +40,7 @@ pub enum What {
 /// What another endpoint answered.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and seldom")]
 pub enum Answer {
     /// About itself.
     Endpoint(EndpointReport),

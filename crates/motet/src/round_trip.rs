@@ -38,13 +38,18 @@ pub(crate) async fn serve(core: Weak<Core>, mut jobs: mpsc::Receiver<Job>) {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "samples are spread over real time")]
+async fn pause() {
+    tokio::time::sleep(PAUSE).await;
+}
+
 /// Pings `to` a few times.
 pub(crate) async fn measure(core: &Core, to: EndpointId) -> RoundTripReport {
     let mut samples = Vec::new();
     let mut lost = 0;
     for nth in 0..PINGS {
         if nth > 0 {
-            tokio::time::sleep(PAUSE).await;
+            pause().await;
         }
         let asked = core.act(|inner, now| {
             let (before, _) = inner.node.round_trip(to)?;

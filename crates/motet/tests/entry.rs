@@ -98,7 +98,7 @@ async fn gl_19_one_contact_brings_all_together_and_carries_none_of_their_message
         writer.publish(n.to_string()).await.unwrap();
         match within(reader.next()).await {
             Some(Delivery::Message(message)) => {
-                assert_eq!(message.payload(), n.to_string().as_bytes())
+                assert_eq!(message.payload(), n.to_string().as_bytes());
             }
             other => panic!("a message, not {other:?}"),
         }
@@ -173,7 +173,7 @@ async fn remembering(place: &Place, name: &str, peers: &[String]) -> Endpoint {
 }
 
 fn lines(path: &Path) -> Vec<String> {
-    std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
+    std::fs::read_to_string(path).expect("a file").lines().map(str::to_owned).collect()
 }
 
 // RC-13: the part about peers.

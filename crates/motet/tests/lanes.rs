@@ -53,9 +53,9 @@ const TOPIC: &str = "plant/speed";
 impl Group {
     /// A writer under this policy, and readers from these builders.
     async fn open(writer: Builder, lane: LanePolicy, readers: Vec<Builder>) -> Self {
-        let writer = writer.open().await.unwrap();
+        let writer = writer.open().await.expect("a network that works");
         let qos = PubQos { lane, slow: SlowPolicy::Block, ..PubQos::default() };
-        let publisher = writer.publisher_with(TOPIC, qos).await.unwrap();
+        let publisher = writer.publisher_with(TOPIC, qos).await.expect("a network that works");
         let mut group = Self { writer, publisher, endpoints: Vec::new(), readers: Vec::new() };
         for reader in readers {
             group.join(reader).await;
@@ -64,16 +64,19 @@ impl Group {
     }
 
     async fn join(&mut self, reader: Builder) {
-        let endpoint = reader.open().await.unwrap();
-        self.readers.push(endpoint.subscriber(TOPIC).await.unwrap());
+        let endpoint = reader.open().await.expect("a network that works");
+        self.readers.push(endpoint.subscriber(TOPIC).await.expect("a network that works"));
         self.endpoints.push(endpoint);
         let n = self.readers.len();
-        within("readers", self.publisher.wait_readers(n, LIMIT)).await.unwrap();
+        within("readers", self.publisher.wait_readers(n, LIMIT))
+            .await
+            .expect("a network that works");
     }
 
     fn carriers(&self) -> Vec<ReaderReport> {
         let mut topics = self.writer.snapshot().topics;
-        let topic = topics.iter_mut().find(|topic| topic.topic == TOPIC).unwrap();
+        let topic =
+            topics.iter_mut().find(|topic| topic.topic == TOPIC).expect("a network that works");
         std::mem::take(&mut topic.readers)
     }
 
@@ -96,9 +99,9 @@ impl Group {
         let publisher = &self.publisher;
         let write = async {
             for n in from..to {
-                publisher.publish(body(n)).await.unwrap();
+                publisher.publish(body(n)).await.expect("a network that works");
             }
-            publisher.flushed(LIMIT).await.unwrap();
+            publisher.flushed(LIMIT).await.expect("a network that works");
         };
         let read = async {
             for (at, reader) in self.readers.iter_mut().enumerate() {

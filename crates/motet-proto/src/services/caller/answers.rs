@@ -160,7 +160,8 @@ impl Callers {
     ) {
         tally.replies_unexpected += 1;
         // Whoever still sends parts is told that nobody wants them.
-        if !reply.last && reply.part.is_multiple_of(16) && reply.incarnation == self.own.incarnation {
+        if !reply.last && reply.part.is_multiple_of(16) && reply.incarnation == self.own.incarnation
+        {
             self.say_cancel(from, reply.call);
         }
     }
