@@ -12,12 +12,10 @@ impl Interrupt {
     /// Listens from now on. Without signal handlers the command ends as the system does it.
     pub(crate) fn listen() -> Self {
         let (caught, seen) = watch::channel(false);
+        // At once: a signal that comes before the task has its first turn counts too.
+        let handlers = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
         tokio::spawn(async move {
-            let (Ok(mut int), Ok(mut term)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return;
-            };
+            let (Ok(mut int), Ok(mut term)) = handlers else { return };
             let mut again = false;
             loop {
                 tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }

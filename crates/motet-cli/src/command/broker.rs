@@ -59,8 +59,8 @@ pub(crate) async fn run(args: BrokerArgs, context: &Context) -> Result<Exit, Fai
         broker = broker.service(service);
     }
     let broker = broker.start(&endpoint).await.map_err(Failure::usage)?;
-    context.out.line(format!("broker {} is up", endpoint.name()))?;
     let mut interrupt = Interrupt::listen();
+    context.out.line(format!("broker {} is up", endpoint.name()))?;
     let mut ticks = tokio::time::interval(Duration::from_millis(200));
     let mut told = String::new();
     loop {

@@ -11,8 +11,8 @@ use crate::interrupt::Interrupt;
 pub(crate) async fn run(context: &Context) -> Result<Exit, Failure> {
     let endpoint = context.join().await?;
     let server = NameServer::new().start(&endpoint).await.map_err(Failure::usage)?;
-    context.out.line(format!("name server {} is up", endpoint.name()))?;
     let mut interrupt = Interrupt::listen();
+    context.out.line(format!("name server {} is up", endpoint.name()))?;
     let mut ticks = tokio::time::interval(Duration::from_millis(200));
     let mut told = String::new();
     loop {

@@ -26,8 +26,8 @@ pub(crate) async fn run(args: RegistryArgs, context: &Context) -> Result<Exit, F
         registry = registry.state(file);
     }
     let registry = registry.start(&endpoint).await.map_err(Failure::usage)?;
-    context.out.line(format!("registry {} is up", endpoint.name()))?;
     let mut interrupt = Interrupt::listen();
+    context.out.line(format!("registry {} is up", endpoint.name()))?;
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
     let mut told = BTreeMap::new();
     loop {
