@@ -1,7 +1,7 @@
 //! Why does a reader get a writer's data, or why not? One answer, in one line, with the remedy.
 //!
 //! Both ends are asked, over the network and from wherever one is, and answer from their tables;
-//! the cause is what stands earlier in the list of [`Reason`]. See docs/spec/8-explain.md.
+//! the cause is what stands earlier in the list of [`Reason`]. See docs/spec/12-explain.md.
 
 mod page;
 mod probe;

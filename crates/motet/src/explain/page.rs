@@ -1,5 +1,5 @@
 //! What passes between endpoints that ask each other why: one map each way, in CBOR (RFC 8949).
-//! Numbers are those of docs/spec/8-explain.md.
+//! Numbers are those of docs/spec/12-explain.md.
 
 use std::net::SocketAddr;
 use std::time::Duration;
