@@ -133,8 +133,18 @@ impl Link {
     }
 
     /// As [`pass`](Self::pass), for one receiver of a multicast that left its sender at `left`: the
-    /// queue there is one for all.
-    pub fn spread(&mut self, left: Time, len: usize, rng: &mut Rng) -> Vec<(Time, Damage)> {
+    /// queue there, of rate `sender`, is one for all. A link of another rate is narrow at this
+    /// receiver, and has a queue of its own.
+    pub fn spread(
+        &mut self,
+        left: Time,
+        len: usize,
+        sender: Option<u64>,
+        rng: &mut Rng,
+    ) -> Vec<(Time, Damage)> {
+        if self.model.rate != sender {
+            return self.pass(left, len, rng);
+        }
         let (rate, free) = (self.model.rate.take(), self.free);
         let copies = self.pass(left, len, rng);
         (self.model.rate, self.free) = (rate, free);

@@ -511,7 +511,7 @@ impl World {
             let model = &self.link;
             let link = self.links.entry(hosts).or_insert_with(|| Link::new(model.clone()));
             if matches!(meta.via, Via::Lane { .. }) {
-                link.spread(self.air.leaves, bytes.len(), &mut self.rng)
+                link.spread(self.air.leaves, bytes.len(), model.rate, &mut self.rng)
             } else {
                 link.pass(now, bytes.len(), &mut self.rng)
             }

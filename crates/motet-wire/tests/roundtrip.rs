@@ -363,7 +363,7 @@ proptest! {
     }
 
     #[test]
-    fn records_come_back(beacon in beacon(), member in member(), interest in interest(), body in bytes(90), ty in 10_u8..) {
+    fn records_come_back(beacon in beacon(), member in member(), interest in interest(), body in bytes(90), ty in 11_u8..) {
         for record in [Record::Padding, Record::Beacon(beacon), Record::Member(member), Record::Interest(interest),
             Record::Swim(&body), Record::AeVector(&body), Record::AeBucket(&body), Record::AePull(&body),
             Record::AeInterest(&body), Record::Holdings(&body), Record::Unknown(ty)] {
