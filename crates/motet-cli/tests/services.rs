@@ -59,9 +59,17 @@ fn bk_13_nobody_there_is_said_at_once_with_what_to_do() {
 #[test]
 fn ex_6_a_mute_server_ends_a_call_with_27() {
     let world = World::new();
-    let _server = serve(&world, &["mute", "--", "cat", "/dev/zero"]);
+    let _server = serve(&world, &["mute", "--", "sleep", "30"]);
     let call = host(&["call", "mute", "x", "--deadline", "1500ms"]);
     world.run(MOTET, &call).expect_error(27, &["M0403", "no answer"]);
+}
+
+#[test]
+fn an_answer_without_end_is_refused_with_its_bound() {
+    let world = World::new();
+    let _server = serve(&world, &["flood", "--", "cat", "/dev/zero"]);
+    let call = host(&["call", "flood", "x", "--timeout", "30s"]);
+    world.run(MOTET, &call).expect_error(1, &["M0409", "above 60 MiB"]);
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(crate) struct WaitArgs {
     /// The service
     service: String,
     /// So many instances
-    #[arg(short, long, default_value_t = 1, value_name = "N")]
+    #[arg(short = 'n', long, default_value_t = 1, value_name = "N")]
     instances: usize,
 }
 

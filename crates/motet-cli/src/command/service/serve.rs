@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use motet::service::{Answer, Request, RespondError, ServeError, ServeOptions, Server};
-use motet::{Delivery, Endpoint};
+use motet::{Delivery, Endpoint, EndpointKey, Event, EventStream, Subscriber, WriterState};
 use tokio::sync::watch;
 
 use super::child::{self, Lines};
@@ -13,6 +13,7 @@ use super::control::Order;
 use crate::command::topic::publish::body;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
+use crate::interrupt::Interrupt;
 
 /// What `motet serve` is told.
 #[derive(Args, Debug)]
@@ -103,7 +104,10 @@ pub(crate) async fn run(args: ServeArgs, context: &Context) -> Result<Exit, Fail
     for service in &args.requires {
         options = options.requires(service);
     }
+    let mut interrupt = Interrupt::listen();
     let endpoint = context.join().await?;
+    // Before the offer: whoever sees it may give orders.
+    let inbox = endpoint.inbox().await?;
     let server = endpoint.serve(&args.service, options).await?;
     context.out.remark(format!(
         "serving {:?} at endpoint {} in realm {}",
@@ -117,7 +121,15 @@ pub(crate) async fn run(args: ServeArgs, context: &Context) -> Result<Exit, Fail
     for _ in 0..workers {
         tokio::spawn(labour(server.clone(), Arc::clone(&work), over.clone()));
     }
-    obey(&endpoint, &server, context).await?;
+    tokio::select! {
+        () = obey(&endpoint, inbox, &server, context) => {}
+        () = interrupt.caught() => {
+            // What was accepted is answered (ALL-6); a second signal ends it at once.
+            if !server.drain(context.global.timeout).await {
+                context.out.remark("requests were open after --timeout; ending all the same");
+            }
+        }
+    }
     done.send_replace(true);
     Ok(Exit::Done)
 }
@@ -175,8 +187,7 @@ async fn once(words: &[String], request: Request) -> Result<(), RespondError> {
 }
 
 /// Does what `motet service maint` and `drain` say, until it is to end.
-async fn obey(endpoint: &Endpoint, server: &Server, context: &Context) -> Result<(), Failure> {
-    let mut inbox = endpoint.inbox().await?;
+async fn obey(endpoint: &Endpoint, mut inbox: Subscriber, server: &Server, context: &Context) {
     while let Some(delivery) = inbox.next().await {
         let Delivery::Message(message) = delivery else { continue };
         match Order::parse(message.payload(), server.service()) {
@@ -186,17 +197,37 @@ async fn obey(endpoint: &Endpoint, server: &Server, context: &Context) -> Result
                 context.out.remark(format!("{what}, says {}", message.writer_name()));
             }
             Some(Order::Drain(reason)) => {
+                let events = endpoint.events();
                 context.out.remark(format!("draining, says {}: {reason}", message.writer_name()));
                 if !server.drain(DRAIN_FOR).await {
                     context.out.remark("requests were open after a minute; ending all the same");
                 }
-                return Ok(());
+                let satisfied = satisfied(events, message.writer());
+                let _ = tokio::time::timeout(ACKNOWLEDGED_WITHIN, satisfied).await;
+                return;
             }
             None => {}
         }
     }
-    Ok(())
 }
 
+/// Waits until whoever gave an order ends the way to the inbox, as it does once it knows that the
+/// order has arrived. A reader that leaves before has acknowledged nothing.
+async fn satisfied(mut events: EventStream, by: EndpointKey) {
+    while let Some(event) = events.next().await {
+        match event {
+            Event::PeerDown { key, .. } if key == by => return,
+            Event::Writer { writer, ref topic, state: WriterState::Left, .. }
+                if writer == by && topic.starts_with("$inbox/") =>
+            {
+                return;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Whoever gave the order to drain has so long to learn that it arrived.
+const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(1);
 /// Open requests are waited for so long.
 const DRAIN_FOR: Duration = Duration::from_secs(60);
