@@ -8,7 +8,6 @@ use motet_proto::node::MemberWhere;
 use motet_proto::rng::Rng;
 use motet_proto::wire::record::swim::{SwimIdentity, SwimMember, SwimState};
 use motet_proto::{EndpointId, EndpointKey, Time};
-use std::time::Duration;
 
 /// A flock in which a tenth of all datagrams is lost.
 const LOSSY: FlockSpec =
@@ -130,15 +129,20 @@ pub fn a_session_is_made_when_it_is_needed_and_closed_when_it_is_not() {
     assert_eq!(known(&mut net, eps[3]), 11);
 }
 
-/// RC-11: both sides' lists are whole again.
+/// RC-11: both sides' lists are whole again, at the latest when each has announced itself once to
+/// dead ones (M-10). Not all are held for dead by then: failed probes make everybody patient (M-7).
+// RC-11, M-10, M-11
 pub fn after_a_split_of_30_s_both_sides_know_all_again() {
-    let mut flock = Flock::new(FlockSpec { nodes: 20, loss: 0.0, ..LOSSY });
-    flock.introduce_all();
-    flock.run_for(secs(10));
-    flock.split(Some(10));
-    flock.run_for(secs(30));
-    assert_eq!(flock.unknown(), 200, "each side holds the other for dead");
-    flock.split(None);
-    flock.run_for(Duration::from_secs(45));
-    assert_eq!(flock.unknown(), 0);
+    for seed in 1..=5 {
+        let mut flock = Flock::new(FlockSpec { nodes: 20, loss: 0.0, seed, ..LOSSY });
+        flock.introduce_all();
+        flock.run_for(secs(10));
+        flock.split(Some(10));
+        flock.run_for(secs(30));
+        let lost = flock.unknown();
+        assert!((180..=200).contains(&lost), "seed {seed}: {lost} of 200 are held for dead");
+        flock.split(None);
+        flock.run_for(secs(30));
+        assert_eq!(flock.unknown(), 0, "seed {seed}");
+    }
 }

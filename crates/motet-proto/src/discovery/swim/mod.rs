@@ -164,6 +164,8 @@ pub struct Swim {
     tuned: usize,
     renewed: VecDeque<Time>,
     renew_at: Time,
+    /// Who told us that we are dead: it hears first of the next generation.
+    accuser: Option<Handle>,
     started: bool,
 }
 
@@ -227,6 +229,7 @@ impl Swim {
             tuned: 1,
             renewed: VecDeque::new(),
             renew_at: Time::NEVER,
+            accuser: None,
             started: false,
         }
     }
@@ -483,6 +486,7 @@ impl Swim {
             let _ = self.foca.set_config(config(n));
         }
         if core::mem::take(&mut self.io.defunct) {
+            self.accuser = self.io.sender.map(|(handle, _)| handle);
             self.plan_renewal();
         }
     }
@@ -513,6 +517,10 @@ impl Swim {
         let _ = self.foca.change_identity(own_handle(&self.io.me), &mut self.io);
         self.io.probe = None;
         let _ = self.foca.apply_many(core::iter::empty(), false, &mut self.io);
+        if let Some(accuser) = self.accuser.take() {
+            // It is not among those whom foca tells: we may hold it for dead ourselves (M-11).
+            let _ = self.foca.announce(accuser, &mut self.io);
+        }
     }
 }
 
