@@ -2,9 +2,7 @@
 //! calls.
 
 use bytes::Bytes;
-use motet_proto::services::{
-    CallSpec, Offer, ReplySpec, ServeSettings, Services, offer_topic,
-};
+use motet_proto::services::{CallSpec, Offer, ReplySpec, ServeSettings, Services, offer_topic};
 use motet_proto::{EndpointId, EndpointKey, Time};
 use motet_wire::service::{ToCaller, ToServer};
 

@@ -25,7 +25,12 @@ impl Scene {
         let offer = LaneOffer {
             source_tag: if odd == 0 { tape.number(&[TAG]) } else { TAG },
             lane: LANE,
-            group: IpAddr::V4(Ipv4Addr::new(239, 192, 138, if odd == 1 { tape.u8() } else { LANE as u8 })),
+            group: IpAddr::V4(Ipv4Addr::new(
+                239,
+                192,
+                138,
+                if odd == 1 { tape.u8() } else { LANE as u8 },
+            )),
             port: if odd == 2 { 1 } else { 37_320 },
             mtu: if odd == 3 { 9_000 } else { 300 },
             epoch: tape.number(&[0]) & 3,
@@ -48,7 +53,8 @@ impl Scene {
         match tape.below(4) {
             0 => {
                 let next_seq = tape.number(&[1, 100, 1 << 40]);
-                let item = LaneHbItem { stream: u32::from(tape.u8() & 3), first_avail: 1, next_seq };
+                let item =
+                    LaneHbItem { stream: u32::from(tape.u8() & 3), first_avail: 1, next_seq };
                 put_lane_hb(&mut body, tape.u8(), tape.number(&[200]), &[item]);
             }
             1 => body.extend_from_slice(tape.short()),
