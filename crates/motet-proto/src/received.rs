@@ -6,7 +6,7 @@
 //! message is a place in it. To read one counts one reference and copies nothing, and the memory
 //! of runs is used again.
 //!
-//! **Bounds.** [`RUNS_MAX`] runs are remembered while somebody holds them; of more than that each
+//! **Bounds.** `RUNS_MAX` runs are remembered while somebody holds them; of more than that each
 //! is new memory.
 //!
 //! **Not here.** Which messages those are, and in which order (streams, queues).

@@ -65,7 +65,7 @@ fn offer_qos() -> PubQos {
 
 impl<C: Crypto> Node<C> {
     /// Offers a service: from now on requests may come, told by
-    /// [`Event::Request`](crate::Event::Request).
+    /// [`Event::Request`].
     ///
     /// # Errors
     /// [`ServeRefused`]; nothing changed then.
@@ -189,7 +189,7 @@ impl<C: Crypto> Node<C> {
     }
 
     /// Calls a service. What comes of it is told by
-    /// [`Event::CallOutput`](crate::Event::CallOutput) and taken by [`Node::take_output`].
+    /// [`Event::CallOutput`] and taken by [`Node::take_output`].
     ///
     /// # Errors
     /// [`CallRefused`]; nothing changed then.
@@ -217,7 +217,7 @@ impl<C: Crypto> Node<C> {
     }
 
     /// Watches the instances of one service, or of all. Changes are told by
-    /// [`Event::ServiceChange`](crate::Event::ServiceChange).
+    /// [`Event::ServiceChange`].
     pub fn watch_services(&mut self, now: Time, service: Option<&str>) -> WatchId {
         let name = service.and_then(|service| self.seek(now, service).ok());
         if service.is_none() {
@@ -257,7 +257,7 @@ impl<C: Crypto> Node<C> {
     }
 
     /// Asks the instance at an endpoint how it stands; the answer is told by
-    /// [`Event::Standing`](crate::Event::Standing).
+    /// [`Event::Standing`].
     ///
     /// # Errors
     /// The name breaks a rule, or no session with the endpoint stands.
