@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use motet_proto::Via;
 use motet_proto::crypto::{Aead as _, Cipher, Crypto as _};
-use motet_proto::node::Carrier;
 use motet_sim::null::{Ledger, NullCrypto};
 use motet_wire::control::{Control, LaneKey, LaneOffer, Secret};
 use motet_wire::frame::{Frame, Frames, LaneHbItem, put_lane_ack, put_lane_hb};
