@@ -7,7 +7,9 @@ use std::path::Path;
 use std::{fs, io};
 
 use motet_crypto::{Identity, Invitation, RealmSecret};
-use motet_wire::control::{Class, Control, Interest, Member, Open, RejectReason};
+use motet_wire::control::{
+    Class, Control, Interest, LaneKey, LaneOffer, Member, Open, RejectReason, Secret,
+};
 use motet_wire::frame::{Frame, GapReason, NakBuilder, put_ack, put_lane_ack, put_msgs_header};
 use motet_wire::handshake::{Hs1, Hs2, Hs3, Params};
 use motet_wire::packet::{Cookie, DataHeader, Hint, MdataHeader, RealmHeader, Reset, Vneg};
@@ -247,8 +249,19 @@ fn records() -> Seeds {
         Control::Members(vec![member.clone(), member]),
         Control::ProbeReq(KEY),
         Control::ProbeResult { key: KEY, result: 1, rtt_us: 2 },
-        Control::LaneOffer { source_tag: 1, rest: &[2; 30] },
-        Control::LaneKey { source_tag: 1, rest: &[2; 30] },
+        Control::LaneOffer(LaneOffer {
+            source_tag: 1,
+            lane: 1,
+            group: [239, 192, 138, 1].into(),
+            port: 37_320,
+            mtu: 1_452,
+            epoch: 0,
+            suite: 1,
+            key: Secret([2; 32]),
+            start_pn: 0,
+            streams: vec![1, 2],
+        }),
+        Control::LaneKey(LaneKey { source_tag: 1, epoch: 1, key: Secret([2; 32]), start_pn: 9 }),
         Control::HistoryPull { id: 1, rest: &[2; 30] },
         Control::ShmOffer { source_tag: 1, rest: &[2; 30] },
         Control::Query { id: 1, what: 2, cursor: 3 },
