@@ -4,12 +4,12 @@
 //! through a day in minutes. Datagrams are lost and delayed by chance; some endpoints may be starved:
 //! they run in slices, take few datagrams in each, and stand still between them.
 
+use crate::agenda::Agenda;
 use motet_proto::discovery::swim::{Swim, SwimAction, SwimSettings};
 use motet_proto::rng::Rng;
 use motet_proto::wire::record::swim::SwimState;
 use motet_proto::{EndpointId, EndpointKey, Time};
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -60,29 +60,6 @@ enum Ev {
     Slice { node: u32 },
 }
 
-struct Entry {
-    at: Time,
-    tie: u64,
-    ev: Ev,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.tie) == (other.at, other.tie)
-    }
-}
-impl Eq for Entry {}
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.tie).cmp(&(other.at, other.tie))
-    }
-}
-
 struct Bird {
     key: EndpointKey,
     swim: Option<Swim>,
@@ -100,8 +77,7 @@ pub struct Flock {
     spec: FlockSpec,
     birds: Vec<Bird>,
     ids: BTreeMap<EndpointId, usize>,
-    queue: BinaryHeap<Reverse<Entry>>,
-    tie: u64,
+    agenda: Agenda<Ev>,
     rng: Rng,
     declared: BTreeSet<(usize, u32)>,
     side: Option<usize>,
@@ -146,8 +122,7 @@ impl Flock {
             spec,
             birds,
             ids,
-            queue: BinaryHeap::new(),
-            tie: 0,
+            agenda: Agenda::new(),
             rng,
             declared: BTreeSet::new(),
             side: None,
@@ -244,8 +219,7 @@ impl Flock {
     /// Lets so much time pass.
     pub fn run_for(&mut self, time: Duration) {
         let until = self.now + time;
-        while self.queue.peek().is_some_and(|Reverse(entry)| entry.at <= until) {
-            let Some(Reverse(Entry { at, ev, .. })) = self.queue.pop() else { break };
+        while let Some((at, ev)) = self.agenda.pop(until) {
             self.now = self.now.max(at);
             self.step(at, ev);
         }
@@ -382,7 +356,6 @@ impl Flock {
     }
 
     fn push(&mut self, at: Time, ev: Ev) {
-        self.tie += 1;
-        self.queue.push(Reverse(Entry { at, tie: self.tie, ev }));
+        self.agenda.push(at, ev);
     }
 }

@@ -18,6 +18,7 @@
 //! | [`bulk`] | very many messages through a bad link |
 #![forbid(unsafe_code)]
 
+mod agenda;
 pub mod bazaar;
 pub mod bulk;
 pub mod fanout;

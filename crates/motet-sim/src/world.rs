@@ -8,6 +8,7 @@
 
 mod lanes;
 
+use crate::agenda::Agenda;
 use crate::flight::{Flight, Rule, Verdict};
 use crate::host::{Host, Iface, Slot, loopback};
 use crate::links::{Damage, Link, LinkModel};
@@ -16,8 +17,7 @@ use crate::trace::Trace;
 use bytes::BytesMut;
 use motet_proto::rng::Rng;
 use motet_proto::{Config, HostEvent, Node, RecvMeta, Time, Transmit, TxBatch, Via};
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
@@ -31,29 +31,6 @@ enum Ev {
     Arrive { slot: usize, meta: RecvMeta, bytes: BytesMut },
     Timer { slot: usize },
     Host { slot: usize, event: HostEvent },
-}
-
-struct Entry {
-    at: Time,
-    tie: u64,
-    ev: Ev,
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.tie) == (other.at, other.tie)
-    }
-}
-impl Eq for Entry {}
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.tie).cmp(&(other.at, other.tie))
-    }
 }
 
 /// What [`World::step`] did.
@@ -129,8 +106,7 @@ pub struct World {
     pub rng: Rng,
     /// Endpoints that woke too often without time passing.
     pub spinning: BTreeSet<usize>,
-    queue: BinaryHeap<Reverse<Entry>>,
-    tie: u64,
+    agenda: Agenda<Ev>,
     /// What multicast is like.
     pub air: Air,
     links: BTreeMap<(usize, usize), Link>,
@@ -160,8 +136,7 @@ impl World {
             ledger: Ledger::default(),
             rng: Rng::new(bytes),
             spinning: BTreeSet::new(),
-            queue: BinaryHeap::new(),
-            tie: 0,
+            agenda: Agenda::new(),
             air: Air::default(),
             links: BTreeMap::new(),
             egress: BTreeMap::new(),
@@ -333,11 +308,10 @@ impl World {
 
     /// Lets the next thing happen, if it is due by `until`. When nothing is, it is `until`.
     pub fn step(&mut self, until: Time) -> Step {
-        if self.queue.peek().is_none_or(|Reverse(entry)| entry.at > until) {
+        let Some((at, ev)) = self.agenda.pop(until) else {
             self.now = self.now.max(until);
             return Step::Idle;
-        }
-        let Some(Reverse(Entry { at, ev, .. })) = self.queue.pop() else { return Step::Idle };
+        };
         self.now = self.now.max(at);
         let touched = match ev {
             Ev::Arrive { slot, meta, bytes } => self.arrive(slot, meta, bytes),
@@ -414,8 +388,7 @@ impl World {
     }
 
     fn push(&mut self, at: Time, ev: Ev) {
-        self.tie += 1;
-        self.queue.push(Reverse(Entry { at, tie: self.tie, ev }));
+        self.agenda.push(at, ev);
     }
 
     fn send(&mut self, from: usize, transmit: &Transmit, bytes: &[u8]) {
