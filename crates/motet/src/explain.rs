@@ -160,12 +160,7 @@ fn conclude(
     let at_writer = take(Side::Writer, at_writer, &w);
     let at_reader = take(Side::Reader, at_reader, &r);
     let Some(seen) = seen else {
-        // Who is known by hearsay alone may be dead: then the other end knows what its port says.
-        let refused = |verdict: &&Verdict| {
-            verdict.tried.iter().any(|tried| tried.outcome == Outcome::Refused)
-        };
-        let known = [&at_writer, &at_reader].into_iter().flatten().find(refused).cloned();
-        return (known.unwrap_or_else(|| join(at_writer, at_reader)), evidence);
+        return (join(at_writer, at_reader), evidence);
     };
     // Whoever was found may know more of the missing one than we.
     let told = at_writer.or(at_reader).filter(|told| told.reason() != Reason::NotMet);

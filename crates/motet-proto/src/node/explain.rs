@@ -20,6 +20,7 @@ use crate::topics::name::TopicName;
 use crate::transport::liveness::State;
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -191,9 +192,18 @@ impl<C: Crypto> Node<C> {
 
     fn suspended(&self, now: Time, side: Side, peer: &Peer<C::Aead>) -> Verdict {
         let mut verdict = Verdict::new(side, Reason::Suspended);
-        let other = Other { id: Some(peer.key.id), ..Other::default() };
+        let addrs = vec![peer.session.path.remote];
+        let other = Other { id: Some(peer.key.id), addrs, ..Other::default() };
+        let heard = peer.session.watch.heard();
         verdict.tried = self.tried(now, Some(peer.key.id), &other);
-        verdict.since = Some(now.since(peer.session.watch.heard()));
+        // Where it was last heard, it has not answered since; a dial elsewhere does not change that.
+        let was = peer.session.path.remote;
+        if verdict.tried.iter().all(|tried| tried.addr != was) {
+            let (outcome, ago) = (Outcome::Silent, now.since(heard));
+            verdict.tried.insert(0, Tried { addr: was, outcome, ago, times: 1 });
+            verdict.tried.truncate(TRIED_MAX);
+        }
+        verdict.since = Some(now.since(heard));
         if let State::Dead(at) = peer.session.watch.state() {
             verdict.left = Some(self.cfg.resume_window.saturating_sub(now.since(at)));
         }
