@@ -302,6 +302,32 @@ fn a_session_that_dies_and_comes_back_finds_its_lane_again() {
     group.net.demand();
 }
 
+#[test] // L-6
+fn an_offer_of_another_port_or_beyond_the_limit_is_refused_and_sessions_bring_everything() {
+    let refusing: [fn(&mut motet_proto::Config); 2] =
+        [|cfg| cfg.lane_port += 1, |cfg| cfg.lanes_max = 0];
+    for (seed, refuse) in refusing.into_iter().enumerate() {
+        let mut net = Net::seeded(16 + seed as u64);
+        let writer = net.endpoint("writer");
+        let mut cfg = config("refuses");
+        refuse(&mut cfg);
+        let refuses = net.endpoint_with(cfg);
+        let takes = net.endpoint("takes");
+        let subs = [refuses, takes].map(|ep| net.subscribe(ep, "data"));
+        let topic = net.advertise_with(writer, "data", always());
+        assert!(net.run_until(|net| on_lane(net, writer) == 1, secs(10)));
+        for _ in 0..300 {
+            net.publish(topic, [1; 500]);
+            net.run_for(ms(10));
+        }
+        assert_eq!(on_lane(&mut net, writer), 1, "{:?}", carriers(&mut net, writer));
+        assert!(net.counters(refuses).lane_offers_refused >= 1);
+        assert_eq!(net.counters(takes).lane_offers_refused, 0);
+        assert_eq!(subs.map(|sub| net.deliveries(sub).len()), [300; 2]);
+        net.demand();
+    }
+}
+
 #[test] // T-15
 fn a_small_queue_keeps_its_policy_on_a_lane() {
     let mut net = Net::seeded(15);
