@@ -6,7 +6,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::process::{Failure, Process, one_line};
 
@@ -14,6 +14,9 @@ use crate::process::{Failure, Process, one_line};
 pub(crate) const HOSTS: [&str; 2] = ["10.213.0.1", "10.213.0.2"];
 /// Names of the cards.
 pub(crate) const CARDS: [&str; 2] = ["bench0", "bench1"];
+
+/// How long a card may take until it is running.
+const RUNNING_LIMIT: Duration = Duration::from_secs(5);
 
 /// The pair; both ends go away with it.
 #[derive(Debug)]
@@ -72,7 +75,24 @@ impl Namespaces {
                 )?;
             }
         }
+        made.wait_for_cards()?;
         Ok(made)
+    }
+
+    /// The kernel says up to a second later than `ip link set up` that a card is running. Who starts
+    /// before may overlook it: Zenoh's publisher then stays silent for good.
+    fn wait_for_cards(&self) -> Result<(), Failure> {
+        let until = Instant::now() + RUNNING_LIMIT;
+        for (end, card) in CARDS.iter().enumerate() {
+            let look = format!("ip -brief link show dev {card} | grep -q ' UP '");
+            while self.run(end, &["sh", "-c", &look]).is_err() {
+                if Instant::now() > until {
+                    return Err(format!("{card} is not up after {RUNNING_LIMIT:?}"));
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        Ok(())
     }
 
     /// The words in front of a command that is to run at one end.

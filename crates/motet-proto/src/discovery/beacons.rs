@@ -19,7 +19,8 @@ const SERIES: [Duration; 4] = [
     Duration::from_millis(1_600),
 ];
 const FIRST_WITHIN: Duration = Duration::from_millis(2);
-/// Interfaces that come and go start at most one series in this time.
+/// Interfaces that come and go start at most one series in this time. The one of the start does not
+/// count: a card that comes up just after it is announced at once.
 const SERIES_EVERY: Duration = Duration::from_secs(1);
 /// Ports greeted on loopback.
 const GREETED: RangeInclusive<u16> = 37_321..=37_336;
@@ -44,6 +45,8 @@ pub(super) struct Beacons {
     greets: bool,
     /// Start of the present series and the steps of it that are done.
     series: (Time, usize),
+    /// Earliest start of a series for changed interfaces.
+    again: Time,
     next: Time,
     reply_bucket: Bucket,
     replies: Vec<(Time, SocketAddr)>,
@@ -59,6 +62,7 @@ impl Beacons {
             groups: cfg.group_v4.is_some() || cfg.group_v6.is_some(),
             greets: cfg.greet_loopback,
             series: (now, 0),
+            again: now,
             next: now + within(FIRST_WITHIN, rng),
             reply_bucket: Bucket::new(8, Duration::from_millis(50)),
             replies: Vec::new(),
@@ -73,7 +77,8 @@ impl Beacons {
             return;
         }
         self.greets = greets;
-        let start = now.max(self.series.0 + SERIES_EVERY);
+        let start = now.max(self.again);
+        self.again = start + SERIES_EVERY;
         self.series = (start, 0);
         self.next = start + within(FIRST_WITHIN, rng);
     }

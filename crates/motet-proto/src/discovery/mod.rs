@@ -32,8 +32,8 @@
 //!   token. One of a member whose session stands is not answered: it has us.
 //! - **D-5** Else it is answered with probability min(1, 8/N), after 0..min(100 ms, N·2 ms), from the
 //!   same bucket; without a token not at all.
-//! - **D-6** New or changed interfaces start the series anew, at most once a second; our address
-//!   version rises with every change of what we advertise.
+//! - **D-6** New or changed interfaces start the series anew, at most once a second, the series of the
+//!   start not counted; our address version rises with every change of what we advertise.
 //! - **D-7** We advertise the addresses of our interfaces without loopback and container bridges,
 //!   those only if there is nothing else; `advertise` replaces them all; at most 8.
 //! - **D-8** Only a completed handshake makes a member or replaces an incarnation. The end of a

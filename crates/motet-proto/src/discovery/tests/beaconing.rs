@@ -188,6 +188,18 @@ fn new_interfaces_start_the_series_anew_but_flapping_ones_only_once_a_second() {
 }
 
 #[test] // D-6
+fn a_card_that_comes_up_just_after_the_start_is_announced_at_once() {
+    let mut bench = Bench::new(&config());
+    bench.run_for(MS * 5);
+    bench.done.clear();
+
+    bench.discovery.on_interfaces(bench.now, &[face(2, "eth0", &["10.0.0.9"], true)]);
+    bench.run_for(MS * 5);
+
+    assert_eq!(bench.multicasts().len(), 1);
+}
+
+#[test] // D-6
 fn the_address_version_rises_with_what_is_advertised_and_only_then() {
     let mut bench = Bench::new(&config());
     let eth = face(2, "eth0", &["10.0.0.9"], true);
