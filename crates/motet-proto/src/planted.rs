@@ -45,6 +45,8 @@ pub const NAMES: &[&str] = &[
     "broker_bounces_a_request",
     "broker_never_yields",
     "broker_forgets_claims",
+    "broker_never_asks",
+    "promise_broken",
     "lease_for_anybody",
     "lease_end_of_unknown_forgotten",
     "lease_end_forgotten_at_once",

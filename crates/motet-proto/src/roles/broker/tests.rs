@@ -12,7 +12,9 @@ fn at(ms: u64) -> Time {
 }
 
 fn broker(config: BrokerConfig) -> Broker {
-    Broker::new(key(200), config, [7; 32])
+    let mut broker = Broker::new(key(200), config, [7; 32]);
+    broker.settled(at(0));
+    broker
 }
 
 fn asked(deadline: u64) -> Asked {
@@ -22,6 +24,7 @@ fn asked(deadline: u64) -> Asked {
         key: None,
         repeatable: true,
         hops: vec![key(1).id],
+        again: false,
     }
 }
 
