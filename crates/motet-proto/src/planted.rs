@@ -44,7 +44,6 @@ pub const NAMES: &[&str] = &[
     "broker_takes_the_most_recently_used",
     "broker_bounces_a_request",
     "broker_never_yields",
-    "broker_forgets_claims",
     "broker_never_asks",
     "promise_broken",
     "lease_for_anybody",

@@ -23,8 +23,8 @@ use super::name::check_service;
 use super::refused::CallRefused;
 use super::tally::Tally;
 use super::terms::{
-    Address, CallOutput, CallSpec, FailureKind, Mode, Offer, Role, ServiceReply, ServiceStatus, Stats,
-    WaitFor,
+    Address, CallOutput, CallSpec, FailureKind, Mode, Offer, Role, ServiceReply, ServiceStatus,
+    Stats, WaitFor,
 };
 use crate::ids::{CallId, EndpointId, EndpointKey};
 use crate::rng::Rng;

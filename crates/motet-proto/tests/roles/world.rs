@@ -620,8 +620,7 @@ impl World {
             }
             Action::Beat { to } => {
                 let lives = |hand: &Hand| hand.alive && !hand.stalled;
-                let there =
-                    (0..WORKERS).any(|n| lives(&self.hands[n]) && self.worker_key(n) == to);
+                let there = (0..WORKERS).any(|n| lives(&self.hands[n]) && self.worker_key(n) == to);
                 if there {
                     self.soon(Happening::Heard { broker: at, from: to });
                 }

@@ -1,5 +1,5 @@
 //! INQUIRY and FINDING: whether a server has what a key stands for, and its promise not to begin it
-//! for anybody who asked earlier (V-40 … V-43).
+//! for anybody who asked earlier (V-40 … V-42).
 
 use alloc::vec::Vec;
 

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use super::{
-    Finding, MAX_SERVICE, MAX_STATUS_TEXT, Offer, Properties, Stats, get_frames, get_properties, get_text,
-    head, kind, put_frames, put_properties, put_text, start,
+    Finding, MAX_SERVICE, MAX_STATUS_TEXT, Offer, Properties, Stats, get_frames, get_properties,
+    get_text, head, kind, put_frames, put_properties, put_text, start,
 };
 use crate::Malformed;
 use crate::codec::{self, Reader};

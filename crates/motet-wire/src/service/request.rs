@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use super::{
-    Inquiry, MAX_HOPS, MAX_IDEMPOTENCY_KEY, MAX_SERVICE, MAX_SERVICE_VERSION, Properties, get_frames,
-    get_properties, get_text, head, kind, put_frames, put_properties, put_text, start,
+    Inquiry, MAX_HOPS, MAX_IDEMPOTENCY_KEY, MAX_SERVICE, MAX_SERVICE_VERSION, Properties,
+    get_frames, get_properties, get_text, head, kind, put_frames, put_properties, put_text, start,
 };
 use crate::codec::{self, Reader};
 use crate::{EndpointId, Malformed};

@@ -150,9 +150,6 @@ impl Broker {
             return Way::Later;
         }
         let Some(claim) = self.claims.known.get(name) else { return Way::Anywhere };
-        if crate::planted::on("broker_forgets_claims") {
-            return Way::Anywhere;
-        }
         let passed = entry.asked.hops.contains(&claim.broker.id);
         if self.peers.is_up(claim.broker) && !passed {
             Way::To(Given { to: claim.broker, forward: true })

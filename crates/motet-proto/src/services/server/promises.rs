@@ -68,8 +68,7 @@ impl Servers {
             // Nothing is begun here at all.
             None => (wire::Found::Promised, number),
             Some(serving)
-                if serving.deeds.contains_key(&deed)
-                    || serving.cache.knows(now, &deed) =>
+                if serving.deeds.contains_key(&deed) || serving.cache.knows(now, &deed) =>
             {
                 (wire::Found::Here, 0)
             }

@@ -345,9 +345,8 @@ impl Desk {
 
     fn findings(&mut self) {
         let core = &self.endpoint.hold.core;
-        let found = core.with(|inner, _| {
-            std::iter::from_fn(|| inner.node.take_finding()).collect::<Vec<_>>()
-        });
+        let found = core
+            .with(|inner, _| std::iter::from_fn(|| inner.node.take_finding()).collect::<Vec<_>>());
         let now = self.now();
         for (from, finding) in found {
             self.machine.found(now, from, finding);
