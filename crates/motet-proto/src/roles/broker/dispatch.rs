@@ -144,6 +144,7 @@ impl Broker {
         }
         self.claims.expire(now);
         self.ask_again(now);
+        self.remind(now);
         let services: Vec<Arc<str>> = self.services.keys().cloned().collect();
         for service in services {
             self.strand(now, &service);

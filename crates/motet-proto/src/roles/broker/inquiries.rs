@@ -16,6 +16,8 @@ use motet_wire::service::{Finding, Found};
 
 /// Longest pause after another broker has asked later.
 const YIELD_FOR: Duration = Duration::from_millis(50);
+/// Without an answer the question is put once more.
+const REMIND_AFTER: Duration = Duration::from_secs(1);
 
 impl Broker {
     /// All servers that can be known are known: inquiries may begin. Until then requests that were
@@ -39,13 +41,13 @@ impl Broker {
     /// Asks all servers where the key of a task is.
     pub(super) fn ask(&mut self, now: Time, task: TaskId) {
         let Some(entry) = self.tasks.get_mut(&task) else { return };
-        entry.standing = Standing::Asking(Inquiry::default());
+        entry.standing = Standing::Asking(Inquiry::new(now, 0));
         if !self.settled {
             return;
         }
         self.number += 1;
         let number = self.number;
-        entry.standing = Standing::Asking(Inquiry { number, ..Inquiry::default() });
+        entry.standing = Standing::Asking(Inquiry::new(now, number));
         self.asking.insert(number, task);
         self.meter.counters.inquiries += 1;
         self.ask_more(now, task);
@@ -114,7 +116,7 @@ impl Broker {
             }
             Found::Elsewhere => {
                 let pause = YIELD_FOR.mul_f64(self.rng.unit());
-                let waits = Inquiry { again_at: Some(now + pause), ..Inquiry::default() };
+                let waits = Inquiry { again_at: Some(now + pause), ..Inquiry::new(now, 0) };
                 entry.standing = Standing::Asking(waits);
                 self.asking.remove(&finding.number);
                 self.number = self.number.max(finding.promised);
@@ -132,6 +134,28 @@ impl Broker {
                 if inquiry.waiting.remove(&gone) {
                     self.ask_more(now, task);
                 }
+            }
+        }
+    }
+
+    /// Those that have not answered for long are asked once more; the question is the same.
+    pub(super) fn remind(&mut self, now: Time) {
+        let asking: Vec<TaskId> = self.asking.values().copied().collect();
+        for task in asking {
+            let Some(entry) = self.tasks.get_mut(&task) else { continue };
+            let Standing::Asking(inquiry) = &mut entry.standing else { continue };
+            if now.since(inquiry.asked_at) < REMIND_AFTER {
+                continue;
+            }
+            inquiry.asked_at = now;
+            for to in inquiry.waiting.iter().copied() {
+                self.out.push_back(Action::Inquire {
+                    to,
+                    number: inquiry.number,
+                    service: Arc::clone(&entry.asked.service),
+                    key: entry.asked.key.clone().unwrap_or_default(),
+                    until: entry.asked.deadline,
+                });
             }
         }
     }

@@ -92,14 +92,23 @@ pub(super) enum Standing {
     Clear(u64, BTreeSet<EndpointKey>),
 }
 
+impl Inquiry {
+    pub(super) fn new(now: Time, number: u64) -> Self {
+        let (waiting, promised) = (BTreeSet::new(), BTreeSet::new());
+        Self { number, waiting, promised, again_at: None, asked_at: now }
+    }
+}
+
 /// A question to all servers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Inquiry {
     pub(super) number: u64,
     pub(super) waiting: BTreeSet<EndpointKey>,
     pub(super) promised: BTreeSet<EndpointKey>,
     /// Another asked later: when to ask again.
     pub(super) again_at: Option<Time>,
+    /// When those that have not answered were asked: an answer may be lost with a session.
+    pub(super) asked_at: Time,
 }
 
 impl Task {

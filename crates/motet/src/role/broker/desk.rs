@@ -63,6 +63,8 @@ enum Next {
 struct Front {
     server: Server,
     workers: Caller,
+    /// The same for requests with a key: they are sent again, for who has it attaches them.
+    keyed: Caller,
     brokers: Caller,
     /// Its instances say that a request may run twice.
     safe: bool,
@@ -318,7 +320,11 @@ impl Desk {
             self.places.insert(task, Place::Here(request));
             return self.refuse(task, Refusal::NoWorkers);
         };
-        let caller = if forward { &front.brokers } else { &front.workers };
+        let caller = match (forward, request.idempotency_key()) {
+            (true, _) => &front.brokers,
+            (false, Some(_)) => &front.keyed,
+            (false, None) => &front.workers,
+        };
         let (withdraw, withdrawn) = oneshot::channel();
         let mut hops: Vec<EndpointId> = request.hops().to_vec();
         if hops.is_empty() {
@@ -486,6 +492,8 @@ impl Desk {
         let (Ok(workers), Ok(brokers)) = (caller(Reach::Workers), caller(Reach::Brokers)) else {
             return Ok(());
         };
+        let again = attempt.clone().reach(Reach::Workers).tries(u32::MAX).per_try(RESEND);
+        let Ok(keyed) = self.endpoint.caller(service, again) else { return Ok(()) };
         let (mut taking, back) = (server.clone(), self.back.clone());
         tokio::spawn(async move {
             while let Some(request) = taking.next().await {
@@ -494,7 +502,7 @@ impl Desk {
                 }
             }
         });
-        self.fronts.insert(service.into(), Front { server, workers, brokers, safe: false });
+        self.fronts.insert(service.into(), Front { server, workers, keyed, brokers, safe: false });
         Ok(())
     }
 
@@ -576,6 +584,8 @@ const OPEN: u32 = 200_000;
 const BATCH: usize = 256;
 /// How often deadlines are looked at while there is work.
 const TICK: Duration = Duration::from_millis(20);
+/// An answer may be lost with a session that comes back: a request with a key is sent again then.
+const RESEND: Duration = Duration::from_secs(2);
 /// After its start a broker waits so long before it asks for keys: it knows all servers then.
 const SETTLE: Duration = Duration::from_secs(1);
 /// The longest time without a look.
