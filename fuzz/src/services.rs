@@ -70,6 +70,7 @@ fn codec(data: &[u8]) {
             ToServer::Request(request) => request.encode(&mut out),
             ToServer::Cancel(cancel) => cancel.encode(&mut out),
             ToServer::Ping(ping) => ping.encode(&mut out),
+            ToServer::Inquiry(inquiry) => inquiry.encode(&mut out),
         }
         assert_eq!(ToServer::decode(&out), Ok(message));
     }
@@ -78,6 +79,7 @@ fn codec(data: &[u8]) {
         match &message {
             ToCaller::Reply(reply) => reply.encode(&mut out),
             ToCaller::Pong(pong) => pong.encode(&mut out),
+            ToCaller::Finding(finding) => finding.encode(&mut out),
         }
         assert_eq!(ToCaller::decode(&out), Ok(message));
     }

@@ -161,6 +161,8 @@ counters! {
     requests_repeated,
     /// Requests that nobody waits for any more: cancelled, or the caller is gone.
     requests_cancelled,
+    /// Questions where an idempotency key is, answered.
+    inquiries_received,
     /// Replies, and parts of replies, of open calls.
     replies_received,
     /// Replies that no open call waits for: late, or never asked for.

@@ -172,6 +172,8 @@ pub enum Event {
     ServiceChange(WatchId),
     /// An answer to [`Node::ping_service`](crate::Node::ping_service) has come.
     Standing(u64),
+    /// Servers have answered questions about keys: [`Node::take_finding`](crate::Node::take_finding).
+    Findings,
     /// Everything was said; the node may be dropped.
     Drained,
 }

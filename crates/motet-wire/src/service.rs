@@ -15,19 +15,23 @@
 //! | 02 | REQUEST | u8 flags: b0 key, b1 version wanted, u64 server incarnation, u64 caller incarnation, vi call, vi attempt, vi deadline (µs of the server's clock), u8 address kind, [16 B id ∣ vi len, group], vi len, service, [vi len ≤ 64, version wanted], [vi len ≤ 512, key], vi n ≤ 16, n × 16 B hop, vi n ≤ 64, n × (name, value), frames |
 //! | 03 | CANCEL | u64 caller incarnation, vi call |
 //! | 04 | PING | vi token, vi len, service |
+//! | 05 | INQUIRY | vi number, vi remaining (µs), 16 B origin, vi len, service, vi len ≤ 512, key |
 //! | 11 | REPLY | u8 flags: b0 last, b1 from the reply cache, u64 caller incarnation, vi call, vi attempt, vi part, u8 status, vi code, vi took (µs), vi backlog, vi len ≤ 1,024, text, vi n ≤ 64, n × (name, value), frames |
 //! | 14 | PONG | vi token, u8 known, vi len, service, then if known the fields of OFFER and of [`Stats`] |
+//! | 15 | FINDING | vi number, u8 found: 0 promised, 1 here, 2 promised to another, vi promised |
 //!
 //! `frames` is `vi n ≤ 256, n × vi len`, then the bytes of all of them to the end of the message.
 //!
 //! Numbers of rules: docs/spec/10-services.md.
 
+mod inquiry;
 mod offer;
 mod reply;
 mod request;
 
 use alloc::vec::Vec;
 
+pub use inquiry::{Finding, Found, Inquiry};
 pub use offer::{InstanceState, Offer, Role, Stats};
 pub use reply::{Pong, Reply, ServiceStatus, ToCaller};
 pub use request::{Address, Cancel, Ping, Request, ToServer};
@@ -66,10 +70,14 @@ pub mod kind {
     pub const CANCEL: u8 = 0x03;
     /// [`Ping`](super::Ping)
     pub const PING: u8 = 0x04;
+    /// [`Inquiry`](super::Inquiry)
+    pub const INQUIRY: u8 = 0x05;
     /// [`Reply`](super::Reply)
     pub const REPLY: u8 = 0x11;
     /// [`Pong`](super::Pong)
     pub const PONG: u8 = 0x14;
+    /// [`Finding`](super::Finding)
+    pub const FINDING: u8 = 0x15;
 }
 
 /// Names and values, in the order they were given.

@@ -485,3 +485,21 @@ fn read_all(bytes: &[u8]) {
         }
     }
 }
+
+#[test] // V-40
+fn questions_about_keys_and_their_answers_come_back_as_they_were() {
+    use motet_wire::service::{Finding, Found, Inquiry, ToCaller, ToServer};
+    let inquiry =
+        Inquiry { number: 300, remaining_us: 9, origin: [7; 16], service: "a/b", key: b"k" };
+    let mut out = Vec::new();
+    inquiry.encode(&mut out);
+    assert_eq!(ToServer::decode(&out), Ok(ToServer::Inquiry(inquiry)));
+    for found in [Found::Promised, Found::Here, Found::Elsewhere] {
+        let finding = Finding { number: 1, found, promised: 70_000 };
+        out.clear();
+        finding.encode(&mut out);
+        assert_eq!(ToCaller::decode(&out), Ok(ToCaller::Finding(finding)));
+    }
+    out[3] = 3;
+    assert_eq!(ToCaller::decode(&out), Err(Malformed::Range));
+}

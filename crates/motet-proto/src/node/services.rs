@@ -24,6 +24,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use motet_wire::service::{Finding, Inquiry};
 
 /// The layer, and the topics it uses.
 pub(super) struct Wiring {
@@ -284,6 +285,19 @@ impl<C: Crypto> Node<C> {
         self.services.as_mut()?.layer.take_standing(token)
     }
 
+    /// Asks a server about a key (V-40). What it finds is told by [`Event::Findings`] and taken by
+    /// [`Node::take_finding`]; one that goes before answers nothing.
+    pub fn inquire(&mut self, now: Time, to: EndpointKey, inquiry: &Inquiry<'_>) {
+        self.listen_for_replies(now);
+        self.wiring(now).layer.inquire(now, to, inquiry);
+        self.run_services(now);
+    }
+
+    /// What a server found. To be called until `None`.
+    pub fn take_finding(&mut self) -> Option<(EndpointKey, Finding)> {
+        self.services.as_mut()?.layer.take_finding()
+    }
+
     // ---- the wiring
 
     fn wiring(&mut self, now: Time) -> &mut Wiring {
@@ -382,6 +396,7 @@ impl<C: Crypto> Node<C> {
                     Notice::Output(id) => Event::CallOutput(id),
                     Notice::Change(id) => Event::ServiceChange(id),
                     Notice::Standing(token) => Event::Standing(token),
+                    Notice::Findings => Event::Findings,
                 });
             }
             wiring.layer.count(&mut self.counters);

@@ -49,6 +49,11 @@ impl Cache {
         self.entries.get(deed).map(|entry| &entry.kept)
     }
 
+    /// Whether a deed is remembered.
+    pub(super) fn knows(&self, now: Time, deed: &DeedKey) -> bool {
+        self.entries.get(deed).is_some_and(|entry| entry.until > now)
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -12,6 +12,7 @@
 mod answers;
 mod clockwork;
 mod giving;
+mod inquiring;
 mod losses;
 mod sending;
 
@@ -22,8 +23,8 @@ use super::name::check_service;
 use super::refused::CallRefused;
 use super::tally::Tally;
 use super::terms::{
-    Address, CallOutput, CallSpec, FailureKind, Mode, Offer, ServiceReply, ServiceStatus, Stats,
-    WaitFor,
+    Address, CallOutput, CallSpec, FailureKind, Mode, Offer, Role, ServiceReply, ServiceStatus,
+    Stats, WaitFor,
 };
 use crate::ids::{CallId, EndpointId, EndpointKey};
 use crate::rng::Rng;
@@ -80,6 +81,11 @@ pub(super) struct Callers {
     pub(super) notices: VecDeque<CallId>,
     pings: BTreeMap<u64, (EndpointId, Option<Standing>)>,
     pub(super) answered_pings: VecDeque<u64>,
+    /// Inquiries that are not answered yet, and answers that were not taken.
+    inquiries: BTreeSet<(EndpointKey, u64)>,
+    pub(super) findings: VecDeque<(EndpointKey, wire::Finding)>,
+    /// The program was told of them.
+    pub(super) findings_told: bool,
     /// Services whose waiting calls are to be looked at.
     feed: BTreeSet<Arc<str>>,
     /// No link has a deadline before this; may be too early.
@@ -103,6 +109,9 @@ impl Callers {
             notices: VecDeque::new(),
             pings: BTreeMap::new(),
             answered_pings: VecDeque::new(),
+            inquiries: BTreeSet::new(),
+            findings: VecDeque::new(),
+            findings_told: false,
             feed: BTreeSet::new(),
             links_due: Time::NEVER,
             settled: false,

@@ -69,6 +69,8 @@ pub enum Notice {
     Change(WatchId),
     /// [`Services::take_standing`] returns something.
     Standing(u64),
+    /// [`Services::take_finding`] returns something.
+    Findings,
 }
 
 /// The way a message takes: to a server or to a caller.
@@ -249,6 +251,19 @@ impl Services {
         self.callers.take_standing(token)
     }
 
+    /// Asks a server about a key; what it says is taken by [`Services::take_finding`], unless it goes
+    /// before.
+    pub fn inquire(&mut self, now: Time, to: EndpointKey, inquiry: &wire::Inquiry<'_>) {
+        self.callers.inquire(now, to, inquiry);
+    }
+
+    /// What a server found.
+    pub fn take_finding(&mut self) -> Option<(EndpointKey, wire::Finding)> {
+        let finding = self.callers.findings.pop_front();
+        self.callers.findings_told &= finding.is_some();
+        finding
+    }
+
     // ---- watching
 
     /// Watches one service, or all.
@@ -341,6 +356,9 @@ impl Services {
                 pong.encode(&mut bytes);
                 self.servers.push_reply(from, bytes, &mut self.tally);
             }
+            Ok(wire::ToServer::Inquiry(inquiry)) => {
+                self.servers.on_inquiry(now, from, &inquiry, &mut self.tally);
+            }
             Err(why) => self.servers.on_broken(from, payload, why, &mut self.tally),
         }
     }
@@ -355,6 +373,10 @@ impl Services {
             }
             Ok(wire::ToCaller::Pong(pong)) => {
                 self.callers.on_pong(now, from, pong, &mut self.directory);
+            }
+            Ok(wire::ToCaller::Finding(finding)) => {
+                let Self { directory, tally, .. } = self;
+                self.callers.on_finding(now, from, finding, directory, tally);
             }
             Err(_) => self.tally.service_malformed += 1,
         }
@@ -485,6 +507,10 @@ impl Services {
         }
         if let Some(token) = self.callers.answered_pings.pop_front() {
             return Some(Notice::Standing(token));
+        }
+        if !self.callers.findings.is_empty() && !self.callers.findings_told {
+            self.callers.findings_told = true;
+            return Some(Notice::Findings);
         }
         self.directory.changed.pop_first().map(Notice::Change)
     }

@@ -12,6 +12,7 @@
 
 mod accepting;
 mod answering;
+mod promises;
 
 use super::cache::{Cache, DeedKey, Kept, size};
 use super::name::check_service;
@@ -21,7 +22,7 @@ use super::terms::{
     Address, InstanceState, Offer, ReplySpec, Role, ServeSettings, ServiceRequest, ServiceStatus,
     Stats,
 };
-use crate::ids::{EndpointKey, RequestId, ServeId};
+use crate::ids::{EndpointId, EndpointKey, RequestId, ServeId};
 use crate::time::Time;
 use alloc::borrow::ToOwned;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -32,6 +33,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 use motet_wire::service as wire;
+use promises::Promises;
 
 /// Services that one endpoint offers.
 const SERVICES_MAX: usize = 4_096;
@@ -62,6 +64,7 @@ struct Serving {
     cache: Cache,
     /// Deeds that wait or run, by their key.
     deeds: BTreeMap<DeedKey, RequestId>,
+    promises: Promises,
     told: (u64, u64),
     tell_at: Time,
     ready: bool,
@@ -215,6 +218,7 @@ impl Servers {
             stats: Stats::default(),
             cache,
             deeds: BTreeMap::new(),
+            promises: Promises::default(),
             told: (0, 0),
             tell_at: now,
             ready: false,

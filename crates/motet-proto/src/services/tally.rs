@@ -24,6 +24,7 @@ tally! {
     requests_expired,
     requests_repeated,
     requests_cancelled,
+    inquiries_received,
     replies_received,
     replies_unexpected,
     replies_duplicate,

@@ -110,6 +110,9 @@ pub struct CallSpec {
     pub properties: Vec<(String, String)>,
     /// Endpoints that passed it on: at most 16.
     pub hops: Vec<EndpointId>,
+    /// How often it was sent before, by those who passed it on; for a server, the number of the
+    /// inquiry that found the way free (V-41).
+    pub sent_before: u64,
     /// The body, in at most 256 parts.
     pub frames: Vec<Bytes>,
 }

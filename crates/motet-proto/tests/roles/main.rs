@@ -60,6 +60,28 @@ fn with_living_workers_a_dying_broker_makes_nothing_run_twice() {
     });
 }
 
+#[test] // B-17
+fn what_is_sent_again_runs_once_although_claims_are_late_or_lost() {
+    for broker_deaths in [false, true] {
+        each(Faults { busy: true, broker_deaths, ..Faults::default() }, |ran| {
+            ends_once(ran);
+            assert_eq!(ran.answered, ran.calls);
+            assert_eq!(ran.most_runs, 1);
+        });
+    }
+}
+
+#[test] // B-17
+fn a_worker_that_stands_still_keeps_what_has_a_key() {
+    for busy in [false, true] {
+        each(Faults { busy, stalls: true, broker_deaths: true, ..Faults::default() }, |ran| {
+            ends_once(ran);
+            assert_eq!(ran.answered, ran.calls);
+            assert_eq!(ran.most_runs, 1);
+        });
+    }
+}
+
 #[test] // B-14 CB-4
 fn a_split_between_brokers_loses_no_answer_and_shows_none_twice() {
     each(Faults { split: true, ..Faults::default() }, |ran| {
@@ -83,5 +105,6 @@ fn every_bug_planted_in_the_broker_is_found() {
     let split = Faults { split: true, ..Faults::default() };
     let deaths = Faults { broker_deaths: true, ..Faults::default() };
     seen("broker_never_yields", split, |ran| ran.both_active > 0);
-    seen("broker_forgets_claims", deaths, |ran| ran.most_runs > 1);
+    let busy = Faults { busy: true, ..deaths };
+    seen("broker_never_asks", busy, |ran| ran.most_runs > 1);
 }

@@ -6,6 +6,7 @@ use motet_proto::rng::Rng;
 use motet_proto::roles::broker::{
     Action, Asked, Broker, BrokerConfig, Claim, NoWorkers, Outcome, Refusal, TaskId, WorkerOffer,
 };
+use motet_proto::wire::service::{Finding, Found};
 use motet_proto::{EndpointId, EndpointKey, Time};
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,6 +19,11 @@ pub(crate) struct Faults {
     pub(crate) split: bool,
     /// Calls must not run twice.
     pub(crate) once: bool,
+    /// Claims are slow, those of a broker that dies are lost, and clients send again after a while
+    /// although nobody died.
+    pub(crate) busy: bool,
+    /// Workers stand still for longer than the beats allow.
+    pub(crate) stalls: bool,
 }
 
 /// What came of a run.
@@ -44,6 +50,7 @@ enum Happening {
         call: u64,
         hops: Vec<EndpointId>,
         asker: Asker,
+        again: bool,
     },
     /// A worker gets a task from a broker.
     Work {
@@ -51,7 +58,23 @@ enum Happening {
         life: u64,
         call: u64,
         asker: Asker,
+        number: u64,
     },
+    /// A broker asks a worker where a key is.
+    Inquire {
+        worker: usize,
+        life: u64,
+        call: u64,
+        number: u64,
+        at: usize,
+    },
+    Found {
+        broker: usize,
+        life: u64,
+        from: EndpointKey,
+        finding: Finding,
+    },
+    Stall(usize, bool),
     Finish {
         worker: usize,
         life: u64,
@@ -124,6 +147,11 @@ struct Hand {
     running: BTreeMap<u64, BTreeSet<Asker>>,
     cache: BTreeSet<u64>,
     withdrawn: BTreeSet<Asker>,
+    /// The last question about a call: its number, and who asked.
+    promises: BTreeMap<u64, (u64, EndpointKey)>,
+    /// It stands still; what comes meanwhile waits.
+    stalled: bool,
+    waiting: Vec<Happening>,
 }
 
 pub(crate) struct World {
@@ -139,6 +167,8 @@ pub(crate) struct World {
     deadlines: BTreeMap<u64, u64>,
     runs: BTreeMap<u64, usize>,
     at_broker: BTreeMap<u64, usize>,
+    /// When the last message of a broker comes to a worker.
+    ways: BTreeMap<(usize, usize), u64>,
     ran: Ran,
 }
 
@@ -172,6 +202,7 @@ impl World {
             deadlines: BTreeMap::new(),
             runs: BTreeMap::new(),
             at_broker: BTreeMap::new(),
+            ways: BTreeMap::new(),
             ran: Ran::default(),
         };
         for _ in 0..WORKERS {
@@ -181,6 +212,9 @@ impl World {
                 running: BTreeMap::new(),
                 cache: BTreeSet::new(),
                 withdrawn: BTreeSet::new(),
+                promises: BTreeMap::new(),
+                stalled: false,
+                waiting: Vec::new(),
             });
         }
         for at in 0..BROKERS {
@@ -203,7 +237,9 @@ impl World {
     fn machine(&mut self, at: usize, life: u64) -> Broker {
         let config = BrokerConfig { no_workers: NoWorkers::Wait, ..BrokerConfig::default() };
         let key = EndpointKey { id: broker_id(at), incarnation: life };
-        Broker::new(key, config, self.rng.bytes())
+        let mut broker = Broker::new(key, config, self.rng.bytes());
+        broker.settled(Time(self.now));
+        broker
     }
 
     fn broker_key(&self, at: usize) -> EndpointKey {
@@ -236,6 +272,14 @@ impl World {
             let back = at + (500 + self.rng.below(3_000)) * MS;
             self.put(back, Happening::Return(who));
         }
+        if self.faults.stalls {
+            for worker in 0..WORKERS {
+                let at = (200 + self.rng.below(2_000)) * MS;
+                self.put(at, Happening::Stall(worker, true));
+                let back = at + (2_000 + self.rng.below(4_000)) * MS;
+                self.put(back, Happening::Stall(worker, false));
+            }
+        }
         if self.faults.split {
             let at = (500 + self.rng.below(1_500)) * MS;
             self.put(at, Happening::Split(true));
@@ -253,6 +297,15 @@ impl World {
     fn soon(&mut self, what: Happening) {
         let delay = MS / 10 + self.rng.below(2 * MS);
         self.put(self.now + delay, what);
+    }
+
+    /// Messages of one broker to one worker keep their order; when it is busy they take long.
+    fn fifo(&mut self, way: (usize, usize), what: Happening) {
+        let longest = if self.faults.busy { 150 } else { 2 };
+        let at = self.now + MS / 10 + self.rng.below(longest * MS);
+        let at = at.max(self.ways.get(&way).copied().unwrap_or(0));
+        self.ways.insert(way, at);
+        self.put(at, what);
     }
 
     pub(crate) fn run(mut self) -> Ran {
@@ -274,19 +327,53 @@ impl World {
         self.ran
     }
 
+    /// The worker that something is for, if that stands still.
+    fn stalled_for(&self, what: &Happening) -> Option<usize> {
+        let worker = match what {
+            Happening::Work { worker, .. }
+            | Happening::Inquire { worker, .. }
+            | Happening::Finish { worker, .. } => *worker,
+            Happening::Withdrawn { to, .. } => {
+                (0..WORKERS).find(|at| self.worker_key(*at) == *to)?
+            }
+            _ => return None,
+        };
+        self.hands[worker].stalled.then_some(worker)
+    }
+
     fn happen(&mut self, what: Happening) {
         let now = Time(self.now);
+        if let Some(worker) = self.stalled_for(&what) {
+            return self.hands[worker].waiting.push(what);
+        }
         match what {
+            Happening::Stall(worker, stalled) => {
+                self.hands[worker].stalled = stalled;
+                for what in std::mem::take(&mut self.hands[worker].waiting) {
+                    self.put(self.now, what);
+                }
+            }
+            Happening::Inquire { worker, life, call, number, at } => {
+                self.inquired(worker, life, call, number, at);
+            }
+            Happening::Found { broker, life, from, finding } => {
+                if self.desks[broker].alive && self.desks[broker].life == life {
+                    self.desks[broker].machine.found(now, from, finding);
+                }
+            }
             Happening::Call(call) => self.call(call),
             Happening::Resend { call, dead } => {
                 if self.open.contains(&call) && self.at_broker.get(&call) == Some(&dead) {
-                    self.send(call, 1 - dead);
+                    let at = if self.desks[1 - dead].alive { 1 - dead } else { dead };
+                    self.send(call, at, true);
                 }
             }
-            Happening::Arrive { broker, call, hops, asker } => {
-                self.arrive(broker, call, hops, asker);
+            Happening::Arrive { broker, call, hops, asker, again } => {
+                self.arrive(broker, call, hops, asker, again);
             }
-            Happening::Work { worker, life, call, asker } => self.work(worker, life, call, asker),
+            Happening::Work { worker, life, call, asker, number } => {
+                self.work(worker, life, call, asker, number);
+            }
             Happening::Finish { worker, life, call } => self.finish(worker, life, call),
             Happening::Answer { asker, from, outcome } => self.answer(asker, from, outcome),
             Happening::Claimed { broker, from, claim } => {
@@ -338,7 +425,11 @@ impl World {
         self.deadlines.insert(call, self.now + 30_000 * MS);
         let at = usize::try_from(self.rng.below(2)).unwrap();
         let at = if self.desks[at].alive { at } else { 1 - at };
-        self.send(call, at);
+        self.send(call, at, false);
+        if self.faults.busy {
+            let later = self.now + (20 + self.rng.below(200)) * MS;
+            self.put(later, Happening::Resend { call, dead: at });
+        }
         // In a split the client of a slow call asks the other broker, too.
         if self.faults.split {
             let later = self.now + (300 + self.rng.below(300)) * MS;
@@ -346,13 +437,20 @@ impl World {
         }
     }
 
-    fn send(&mut self, call: u64, broker: usize) {
+    fn send(&mut self, call: u64, broker: usize, again: bool) {
         self.at_broker.insert(call, broker);
         let (hops, asker) = (Vec::new(), Asker::Client(call));
-        self.soon(Happening::Arrive { broker, call, hops, asker });
+        self.soon(Happening::Arrive { broker, call, hops, asker, again });
     }
 
-    fn arrive(&mut self, broker: usize, call: u64, hops: Vec<EndpointId>, asker: Asker) {
+    fn arrive(
+        &mut self,
+        broker: usize,
+        call: u64,
+        hops: Vec<EndpointId>,
+        asker: Asker,
+        again: bool,
+    ) {
         let (now, deadline) = (Time(self.now), Time(self.deadlines[&call]));
         let repeatable = !self.faults.once;
         let desk = &mut self.desks[broker];
@@ -363,12 +461,14 @@ impl World {
         desk.next += 1;
         desk.tasks.insert(task, (call, hops.clone(), asker));
         let key = Some(call.to_be_bytes().to_vec());
-        let asked = Asked { service: "s".into(), deadline, key, repeatable, hops };
+        let asked = Asked { service: "s".into(), deadline, key, repeatable, hops, again };
         desk.machine.request(now, task, asked);
     }
 
-    fn work(&mut self, worker: usize, life: u64, call: u64, asker: Asker) {
+    fn work(&mut self, worker: usize, life: u64, call: u64, asker: Asker, number: u64) {
         let from = self.worker_key(worker);
+        let Asker::Broker { at, life: asking, .. } = asker else { return };
+        let broker = EndpointKey { id: broker_id(at), incarnation: asking };
         let hand = &mut self.hands[worker];
         if !hand.alive || hand.life != life || hand.withdrawn.remove(&asker) {
             return;
@@ -377,6 +477,10 @@ impl World {
             return self.soon(Happening::Answer { asker, from, outcome: Outcome::Answered });
         }
         let attached = hand.running.contains_key(&call);
+        let promise = hand.promises.get(&call).filter(|_| !attached);
+        if promise.is_some_and(|(promised, to)| *to != broker || number < *promised) {
+            return self.soon(Happening::Answer { asker, from, outcome: Outcome::NotBegun });
+        }
         hand.running.entry(call).or_default().insert(asker);
         if attached {
             return;
@@ -388,6 +492,26 @@ impl World {
         let took = (1 + self.rng.below(100)) * MS;
         let took = if self.faults.split { took * 10 } else { took };
         self.put(self.now + took, Happening::Finish { worker, life, call });
+    }
+
+    /// As a server answers an inquiry.
+    fn inquired(&mut self, worker: usize, life: u64, call: u64, number: u64, at: usize) {
+        let (from, to) = (self.worker_key(worker), self.broker_key(at));
+        let hand = &mut self.hands[worker];
+        if !hand.alive || hand.life != life {
+            return;
+        }
+        let promised = hand.promises.get(&call).copied();
+        let (found, promised) = if hand.cache.contains(&call) || hand.running.contains_key(&call) {
+            (Found::Here, 0)
+        } else if let Some(later) = promised.filter(|later| *later > (number, to)) {
+            (Found::Elsewhere, later.0)
+        } else {
+            hand.promises.insert(call, (number, to));
+            (Found::Promised, number)
+        };
+        let (life, finding) = (to.incarnation, Finding { number, found, promised });
+        self.soon(Happening::Found { broker: at, life, from, finding });
     }
 
     fn finish(&mut self, worker: usize, life: u64, call: u64) {
@@ -453,7 +577,7 @@ impl World {
     fn do_action(&mut self, at: usize, action: Action) {
         let (life, me) = (self.desks[at].life, self.broker_key(at));
         match action {
-            Action::Give { task, to, forward } => {
+            Action::Give { task, to, forward, sent_before } => {
                 let Some((call, hops, _)) = self.desks[at].tasks.get(&task).cloned() else {
                     return;
                 };
@@ -461,12 +585,20 @@ impl World {
                 if forward {
                     if !self.split {
                         let hops = [&hops[..], &[me.id]].concat();
-                        self.soon(Happening::Arrive { broker: 1 - at, call, hops, asker });
+                        let (broker, again) = (1 - at, sent_before > 0);
+                        self.soon(Happening::Arrive { broker, call, hops, asker, again });
                     }
                     return;
                 }
                 let worker = usize::from(to.id.0[0] - 1);
-                self.soon(Happening::Work { worker, life: to.incarnation, call, asker });
+                let (life, number) = (to.incarnation, sent_before + 1);
+                self.fifo((at, worker), Happening::Work { worker, life, call, asker, number });
+            }
+            Action::Inquire { to, number, key, .. } => {
+                let (worker, life) = (usize::from(to.id.0[0] - 1), to.incarnation);
+                let call = u64::from_be_bytes(key.try_into().unwrap());
+                let asked = Happening::Inquire { worker, life, call, number, at };
+                self.fifo((at, worker), asked);
             }
             Action::Refuse { task, why } => {
                 let Some((_, _, asker)) = self.desks[at].tasks.remove(&task) else { return };
@@ -479,14 +611,16 @@ impl World {
             Action::Drop { task } => drop(self.desks[at].tasks.remove(&task)),
             Action::Withdraw { task, from } => {
                 let asker = Asker::Broker { at, life, task };
-                self.soon(Happening::Withdrawn { to: from, asker });
+                let worker = usize::from(from.id.0[0] - 1);
+                self.fifo((at, worker), Happening::Withdrawn { to: from, asker });
             }
             Action::Tell { free, capacity, .. } => {
                 let (broker, room) = (1 - at, (free, capacity));
                 self.soon(Happening::Told { broker, from: me, room });
             }
             Action::Beat { to } => {
-                let there = (0..WORKERS).any(|n| self.hands[n].alive && self.worker_key(n) == to);
+                let lives = |hand: &Hand| hand.alive && !hand.stalled;
+                let there = (0..WORKERS).any(|n| lives(&self.hands[n]) && self.worker_key(n) == to);
                 if there {
                     self.soon(Happening::Heard { broker: at, from: to });
                 }
@@ -494,8 +628,11 @@ impl World {
             Action::Share { claim, .. } => {
                 if !self.split {
                     let broker = 1 - at;
-                    // In order, and before what the other notices of our death.
-                    self.put(self.now + MS / 20, Happening::Claimed { broker, from: me, claim });
+                    // In order, and before what the other notices of our death; unless it is busy.
+                    let late = if self.faults.busy { 500 * MS } else { MS / 20 };
+                    if !self.faults.busy || self.rng.below(2) == 0 {
+                        self.put(self.now + late, Happening::Claimed { broker, from: me, claim });
+                    }
                 }
             }
         }
@@ -519,6 +656,7 @@ impl World {
                 hand.alive = false;
                 hand.running.clear();
                 hand.cache.clear();
+                hand.promises.clear();
                 gone
             }
         };

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use super::{
-    MAX_SERVICE, MAX_STATUS_TEXT, Offer, Properties, Stats, get_frames, get_properties, get_text,
-    head, kind, put_frames, put_properties, put_text, start,
+    Finding, MAX_SERVICE, MAX_STATUS_TEXT, Offer, Properties, Stats, get_frames, get_properties,
+    get_text, head, kind, put_frames, put_properties, put_text, start,
 };
 use crate::Malformed;
 use crate::codec::{self, Reader};
@@ -225,6 +225,8 @@ pub enum ToCaller<'a> {
     Reply(Reply<'a>),
     /// A sign of life.
     Pong(Pong<'a>),
+    /// Where a key is.
+    Finding(Finding),
 }
 
 impl<'a> ToCaller<'a> {
@@ -246,6 +248,7 @@ impl<'a> ToCaller<'a> {
                 };
                 Self::Pong(Pong { token, service, standing })
             }
+            kind::FINDING => Self::Finding(Finding::decode(&mut r)?),
             _ => return Err(Malformed::Type),
         };
         r.finish().map(|()| message)

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 
 use super::{
-    MAX_HOPS, MAX_IDEMPOTENCY_KEY, MAX_SERVICE, MAX_SERVICE_VERSION, Properties, get_frames,
-    get_properties, get_text, head, kind, put_frames, put_properties, put_text, start,
+    Inquiry, MAX_HOPS, MAX_IDEMPOTENCY_KEY, MAX_SERVICE, MAX_SERVICE_VERSION, Properties,
+    get_frames, get_properties, get_text, head, kind, put_frames, put_properties, put_text, start,
 };
 use crate::codec::{self, Reader};
 use crate::{EndpointId, Malformed};
@@ -186,6 +186,8 @@ pub enum ToServer<'a> {
     Cancel(Cancel),
     /// A question.
     Ping(Ping<'a>),
+    /// A question about a key.
+    Inquiry(Inquiry<'a>),
 }
 
 impl<'a> ToServer<'a> {
@@ -201,6 +203,7 @@ impl<'a> ToServer<'a> {
             kind::PING => {
                 Self::Ping(Ping { token: r.get_vi()?, service: get_text(&mut r, MAX_SERVICE)? })
             }
+            kind::INQUIRY => Self::Inquiry(Inquiry::decode(&mut r)?),
             _ => return Err(Malformed::Type),
         };
         r.finish().map(|()| message)

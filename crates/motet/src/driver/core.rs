@@ -92,6 +92,8 @@ pub(crate) struct Core {
     pub(crate) changed: Notify,
     /// Something has moved on: those who wait for a condition look again.
     pub(crate) progress: Notify,
+    /// Servers have said where keys are.
+    pub(crate) findings: Notify,
     /// The last handle is gone, or `close` has been called.
     leaving: AtomicBool,
     closed: AtomicBool,
@@ -183,6 +185,7 @@ impl Core {
             asleep: AtomicBool::new(false),
             changed: Notify::new(),
             progress: Notify::new(),
+            findings: Notify::new(),
             leaving: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             listeners: Mutex::default(),
@@ -567,6 +570,10 @@ impl Core {
                     if let Some(watch) = inner.watches.get(&id) {
                         watch.wake.notify_one();
                     }
+                    continue;
+                }
+                Core::Findings => {
+                    self.findings.notify_one();
                     continue;
                 }
                 Core::Standing(_) => {

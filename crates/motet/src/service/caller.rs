@@ -128,6 +128,7 @@ pub struct Ask {
     pub(crate) key: Option<Bytes>,
     pub(crate) properties: Vec<(String, String)>,
     pub(crate) hops: Vec<EndpointId>,
+    pub(crate) sent_before: u64,
     pub(crate) frames: Vec<Bytes>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) to: Option<EndpointId>,
@@ -283,8 +284,8 @@ impl Caller {
         if let Some(mode) = mode {
             settings.mode = mode;
         }
-        let Ask { key, properties, hops, frames, .. } = ask;
-        let spec = CallSpec { settings, key, properties, hops, frames };
+        let Ask { key, properties, hops, frames, sent_before, .. } = ask;
+        let spec = CallSpec { settings, key, properties, hops, sent_before, frames };
         let slot = Arc::new(CallSlot::default());
         let id = core.act_soon(|inner, now| {
             let id = inner.node.call(now, &self.service, spec)?;

@@ -5,7 +5,7 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::task::{Given, Task, TaskId};
+use super::task::{Given, Standing, Task, TaskId};
 use super::{Action, Broker, CLAIMS_MAX};
 use crate::ids::EndpointKey;
 use crate::time::Time;
@@ -128,6 +128,9 @@ impl Broker {
         let service = Arc::clone(&entry.asked.service);
         if let Some(given) = given {
             self.release(task, given);
+            if let Some(entry) = self.tasks.get_mut(&task) {
+                (entry.doubt, entry.standing) = (true, Standing::Unknown);
+            }
             self.out.push_back(Action::Withdraw { task, from: given.to });
             if let Some(service) = self.services.get_mut(&service) {
                 service.queue.push_front(task);
@@ -147,9 +150,6 @@ impl Broker {
             return Way::Later;
         }
         let Some(claim) = self.claims.known.get(name) else { return Way::Anywhere };
-        if crate::planted::on("broker_forgets_claims") {
-            return Way::Anywhere;
-        }
         let passed = entry.asked.hops.contains(&claim.broker.id);
         if self.peers.is_up(claim.broker) && !passed {
             Way::To(Given { to: claim.broker, forward: true })

@@ -4,47 +4,72 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::claims::{Claim, Way};
-use super::task::{Given, Refusal, Task, TaskId};
+use super::task::{Given, Refusal, Standing, Task, TaskId};
 use super::{Action, Broker};
 use crate::time::Time;
 
 /// Waiting tasks that are looked at when the first cannot go where there is room.
 const LOOK_AHEAD: usize = 32;
 
+/// What is to be done with a task that waits.
+enum Step {
+    Give(Given),
+    /// Servers are asked where its key is.
+    Ask,
+    /// It began where nobody can be asked any more.
+    Refuse,
+}
+
 impl Broker {
     /// Gives what waits for a service, in order, as long as anybody has room.
     pub(super) fn dispatch(&mut self, now: Time, service: &Arc<str>) {
-        while let Some((at, given)) = self.next_to_give(now, service) {
+        while let Some((at, step)) = self.next_to_give(now, service) {
             let queue = self.services.get_mut(service).map(|service| &mut service.queue);
             let Some(task) = queue.and_then(|queue| queue.remove(at)) else { break };
-            match given {
-                Some(given) => self.give(now, task, given),
-                None => self.refuse(task, Refusal::Unknown),
+            match step {
+                Step::Give(given) => self.give(now, task, given),
+                Step::Ask => self.ask(now, task),
+                Step::Refuse => self.refuse(task, Refusal::Unknown),
             }
         }
         self.tell(now, service);
     }
 
-    /// The first task that somebody can take, and who that is; nobody, if it began where nobody can
-    /// be asked any more.
-    fn next_to_give(&self, now: Time, service: &Arc<str>) -> Option<(usize, Option<Given>)> {
+    /// The first task with which something can be done, and what.
+    fn next_to_give(&self, now: Time, service: &Arc<str>) -> Option<(usize, Step)> {
         let queue = &self.services.get(service)?.queue;
         let worker = self.pool.choose(now, service);
         for (at, task) in queue.iter().enumerate().take(LOOK_AHEAD) {
             let Some(entry) = self.tasks.get(task) else { continue };
-            match self.way(entry) {
-                Way::Anywhere => {}
-                Way::To(given) => return Some((at, Some(given))),
-                Way::Later => continue,
-                Way::Nowhere => return Some((at, None)),
+            let to = |to| Given { to, forward: false };
+            let step = match (&entry.standing, self.way(entry)) {
+                (Standing::Held(holder), _) if self.pool.knows(service, *holder) => {
+                    Step::Give(to(*holder))
+                }
+                (_, Way::Nowhere) => Step::Refuse,
+                (_, Way::Later) => continue,
+                (_, Way::To(given)) if given.forward => Step::Give(given),
+                (Standing::Held(_), _) => Step::Ask,
+                (Standing::Unknown, _) if entry.doubt => Step::Ask,
+                (_, Way::To(given)) => Step::Give(given),
+                // Own workers first, then a peer with room (B-10).
+                (_, Way::Anywhere) => match worker {
+                    Some(worker) => Step::Give(to(worker)),
+                    None => {
+                        let peer = self.peers.choose(&entry.asked, self.passes_on(service));
+                        let Some(to) = peer else { continue };
+                        Step::Give(Given { to, forward: true })
+                    }
+                },
+            };
+            // Only who has promised may begin it (B-17); one that came since is asked, too.
+            if let (Step::Give(given), Standing::Clear(_, promised)) = (&step, &entry.standing)
+                && !given.forward
+                && !promised.contains(&given.to)
+            {
+                return Some((at, Step::Ask));
             }
-            // Own workers first, then a peer with room (B-10).
-            if let Some(to) = worker {
-                return Some((at, Some(Given { to, forward: false })));
-            }
-            if let Some(to) = self.peers.choose(&entry.asked, self.passes_on(service)) {
-                return Some((at, Some(Given { to, forward: true })));
-            }
+            return Some((at, step));
         }
         None
     }
@@ -60,6 +85,11 @@ impl Broker {
 
     fn give(&mut self, now: Time, task: TaskId, given: Given) {
         let Some(entry) = self.tasks.get_mut(&task) else { return };
+        let sent_before = match (given.forward, &entry.standing) {
+            (true, _) => u64::from(entry.doubt),
+            (false, Standing::Clear(number, _)) => *number,
+            (false, _) => 0,
+        };
         entry.given = Some(given);
         entry.tries += 1;
         let service = Arc::clone(&entry.asked.service);
@@ -78,7 +108,8 @@ impl Broker {
                 self.out.push_back(Action::Share { to: None, claim });
             }
         }
-        self.out.push_back(Action::Give { task, to: given.to, forward: given.forward });
+        let Given { to, forward } = given;
+        self.out.push_back(Action::Give { task, to, forward, sent_before });
     }
 
     /// Tells the room for a service if it changed: at once when the last goes or the first comes,
@@ -112,6 +143,8 @@ impl Broker {
             self.expire(task);
         }
         self.claims.expire(now);
+        self.ask_again(now);
+        self.remind(now);
         let services: Vec<Arc<str>> = self.services.keys().cloned().collect();
         for service in services {
             self.strand(now, &service);

@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::pool::WorkerOffer;
+use super::pool::{Worker, WorkerOffer};
 use super::task::TaskId;
 use super::{Action, Broker};
 use crate::ids::EndpointKey;
@@ -41,6 +41,7 @@ impl Broker {
     pub fn gone(&mut self, now: Time, key: EndpointKey, service: Option<&str>) {
         let lost = self.pool.remove(key, service);
         self.take_back(now, key, lost);
+        self.ask_no_longer(now, key);
         self.resettle(now);
     }
 
@@ -57,7 +58,7 @@ impl Broker {
             worker.beat_at = now + self.config.beat;
             if worker.silent.is_none() && now.since(worker.heard) >= limit {
                 worker.silent = Some(first);
-                silenced.push((*key, worker.tasks()));
+                silenced.push(*key);
             }
             if let Some(pace) = &mut worker.silent {
                 worker.beat_at = now + jitter(*pace, self.rng.unit());
@@ -65,11 +66,31 @@ impl Broker {
             }
             self.out.push_back(Action::Beat { to: *key });
         }
-        for (key, tasks) in silenced {
-            self.meter.counters.silenced += 1;
-            self.take_back(now, key, tasks);
-            self.resettle(now);
+        for key in silenced {
+            self.silence(now, key);
         }
+    }
+
+    /// A worker with open requests gives no sign of life: it leaves the pool until the next one.
+    pub fn stalled(&mut self, now: Time, key: EndpointKey) {
+        let (first, _) = self.config.back_off;
+        let Some(worker) = self.pool.workers.get_mut(&key) else { return };
+        if worker.silent.is_none() {
+            worker.silent = Some(first);
+            worker.beat_at = now + jitter(first, self.rng.unit());
+            self.silence(now, key);
+        }
+    }
+
+    /// What it has is given anew, but for what has a key: it may only be slow, and then both would
+    /// begin it. That waits until it answers, or is gone (B-17).
+    fn silence(&mut self, now: Time, key: EndpointKey) {
+        self.meter.counters.silenced += 1;
+        let tasks = self.pool.workers.get(&key).map(Worker::tasks).unwrap_or_default();
+        let keyed = |task: &TaskId| self.tasks.get(task).is_some_and(|it| it.name.is_some());
+        let tasks = tasks.into_iter().filter(|task| !keyed(task)).collect();
+        self.take_back(now, key, tasks);
+        self.resettle(now);
     }
 
     /// Tasks of a worker that is gone.

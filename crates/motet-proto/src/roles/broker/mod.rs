@@ -7,6 +7,7 @@
 //! | [`Broker::worker`], [`Broker::heard`], [`Broker::gone`] | the pool changes; tasks of the dead go back to the front |
 //! | [`Broker::peer`], [`Broker::peer_gone`] | workers change their home; work spills, returns |
 //! | [`Broker::claim`] | which other broker acts on which key |
+//! | [`Broker::found`], [`Broker::settled`] | where a key is that somebody may have begun |
 //! | [`Broker::done`] | the task ends, or is queued again |
 //! | [`Broker::tick`] | deadlines, heartbeats, silence |
 //!
@@ -17,6 +18,7 @@
 mod claims;
 mod config;
 mod dispatch;
+mod inquiries;
 mod liveness;
 mod peers;
 mod pool;
@@ -28,7 +30,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub use claims::Claim;
-use claims::{Claims, Way};
+use claims::Claims;
 pub use config::{BrokerConfig, NoWorkers};
 use peers::Peers;
 use pool::Pool;
@@ -36,7 +38,7 @@ pub use pool::WorkerOffer;
 use stats::Meter;
 pub use stats::{BrokerCounters, ServiceReport};
 pub use task::{Asked, Outcome, Refusal, TaskId};
-use task::{Given, Service, Task};
+use task::{Given, Service, Standing, Task};
 
 use crate::ids::EndpointKey;
 use crate::rng::Rng;
@@ -52,6 +54,8 @@ pub const PEERS_MAX: usize = 64;
 pub const CLAIMS_MAX: usize = 65_536;
 /// Brokers that a task may pass. A longer way is refused.
 pub const HOPS_MAX: usize = 8;
+/// Numbers of inquiries begin above those that a first attempt has.
+const FIRST_NUMBER: u64 = 1;
 /// Times that a task is given before it is refused.
 pub const TRIES_MAX: u32 = 16;
 
@@ -66,6 +70,21 @@ pub enum Action {
         to: EndpointKey,
         /// It is a peer: this broker's id goes into the list of hops.
         forward: bool,
+        /// How often it counts as sent before; to a worker, the number of the inquiry.
+        sent_before: u64,
+    },
+    /// Ask a worker where a key is (B-17). Its answer is [`Broker::found`].
+    Inquire {
+        /// Whom.
+        to: EndpointKey,
+        /// Comes back with the answer.
+        number: u64,
+        /// Which service.
+        service: Arc<str>,
+        /// The key, as in [`Asked::key`].
+        key: Vec<u8>,
+        /// When nobody needs a promise any more.
+        until: Time,
     },
     /// Tell the caller that it will not be done; the task is forgotten.
     Refuse {
@@ -121,6 +140,12 @@ pub struct Broker {
     pool: Pool,
     peers: Peers,
     claims: Claims,
+    /// Tasks whose key is asked for, by the number of the question.
+    asking: BTreeMap<u64, TaskId>,
+    /// The highest number of a question.
+    number: u64,
+    /// All servers are known that can be.
+    settled: bool,
     out: VecDeque<Action>,
     meter: Meter,
     draining: bool,
@@ -138,6 +163,9 @@ impl Broker {
             pool: Pool::default(),
             peers: Peers::default(),
             claims: Claims::default(),
+            asking: BTreeMap::new(),
+            number: FIRST_NUMBER,
+            settled: false,
             out: VecDeque::new(),
             meter: Meter::default(),
             draining: false,
@@ -161,8 +189,13 @@ impl Broker {
         self.claims.begin(task, &entry);
         let service_entry = self.services.entry(Arc::clone(&service)).or_default();
         service_entry.accepted += 1;
-        service_entry.queue.push_back(task);
+        let asks = entry.doubt && !self.goes_to_a_peer(&entry);
         self.tasks.insert(task, entry);
+        if asks {
+            self.ask(now, task);
+        } else if let Some(entry) = self.services.get_mut(&service) {
+            entry.queue.push_back(task);
+        }
         self.dispatch(now, &service);
     }
 
@@ -252,11 +285,12 @@ impl Broker {
         self.dispatch(now, &service);
     }
 
-    /// The one who had it died or stalled. At the front again, if it may run twice, or if it is
-    /// known where it runs (B-4).
+    /// The one who had it died or stalled. At the front again, if it may run twice, or if servers can
+    /// be asked where it is (B-4, B-17).
     fn lost(&mut self, now: Time, task: TaskId) {
-        let Some(entry) = self.tasks.get(&task) else { return };
-        if entry.asked.repeatable || matches!(self.way(entry), Way::To(_)) {
+        let Some(entry) = self.tasks.get_mut(&task) else { return };
+        entry.lost = true;
+        if entry.asked.repeatable || entry.name.is_some() {
             self.requeue(now, task);
         } else {
             self.refuse(task, Refusal::Unknown);
@@ -266,13 +300,19 @@ impl Broker {
     fn requeue(&mut self, now: Time, task: TaskId) {
         let Some(entry) = self.tasks.get_mut(&task) else { return };
         entry.given = None;
+        entry.standing = Standing::Unknown;
+        entry.doubt = entry.name.is_some();
         if entry.asked.deadline <= now {
             return self.refuse(task, Refusal::DeadlinePassed);
         }
         if entry.tries >= TRIES_MAX {
-            return self.refuse(task, Refusal::Overload);
+            let why = if entry.lost { Refusal::Unknown } else { Refusal::Overload };
+            return self.refuse(task, why);
         }
         self.meter.counters.requeued += 1;
+        if entry.doubt {
+            return self.ask(now, task);
+        }
         let service = self.services.entry(Arc::clone(&entry.asked.service)).or_default();
         if crate::planted::on("broker_requeues_at_the_back") {
             service.queue.push_back(task);
@@ -316,6 +356,9 @@ impl Broker {
     fn forget(&mut self, task: TaskId) -> Option<Task> {
         let entry = self.tasks.remove(&task)?;
         self.claims.end(task, &entry);
+        if let Standing::Asking(inquiry) = &entry.standing {
+            self.asking.remove(&inquiry.number);
+        }
         if entry.given.is_none()
             && let Some(service) = self.services.get_mut(&entry.asked.service)
         {

@@ -120,6 +120,16 @@ impl Pool {
         worker.is_some_and(|it| it.silent.is_none() && it.slots.contains_key(service))
     }
 
+    /// Whether this worker offers the service, be it silent.
+    pub(super) fn knows(&self, service: &str, key: EndpointKey) -> bool {
+        self.workers.get(&key).is_some_and(|it| it.slots.contains_key(service))
+    }
+
+    /// All workers of a service, be they silent, draining or at home elsewhere.
+    pub(super) fn all(&self, service: &str) -> BTreeSet<EndpointKey> {
+        self.members.get(service).cloned().unwrap_or_default()
+    }
+
     pub(super) fn give(&mut self, service: &Arc<str>, key: EndpointKey, task: TaskId) {
         self.stamp += 1;
         let stamp = self.stamp;

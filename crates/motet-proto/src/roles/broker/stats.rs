@@ -41,6 +41,8 @@ pub struct BrokerCounters {
     pub yielded: u64,
     /// Workers that were silent for too long.
     pub silenced: u64,
+    /// Rounds of questions to all workers where a key is.
+    pub inquiries: u64,
     /// Workers that spoke again.
     pub returned: u64,
     /// Offers of workers beyond the limit.

@@ -1,6 +1,6 @@
 //! A request on its way through a broker.
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -24,6 +24,8 @@ pub struct Asked {
     pub repeatable: bool,
     /// Brokers it has passed.
     pub hops: Vec<EndpointId>,
+    /// It is not its first attempt: somebody may have it already.
+    pub again: bool,
 }
 
 /// What became of a task that was given away.
@@ -68,12 +70,53 @@ pub(super) struct Task {
     pub(super) name: Option<Vec<u8>>,
     pub(super) given: Option<Given>,
     pub(super) tries: u32,
+    /// It has a key, and somebody may have begun it: servers are asked before it is given (B-17).
+    pub(super) doubt: bool,
+    /// Nobody knows what became of it where it was.
+    pub(super) lost: bool,
+    /// What is known of its key.
+    pub(super) standing: Standing,
+}
+
+/// What is known of where a key is.
+#[derive(Debug, Default)]
+pub(super) enum Standing {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// Servers are being asked: it is in no queue meanwhile.
+    Asking(Inquiry),
+    /// This one has it.
+    Held(EndpointKey),
+    /// These have promised to begin it for nobody else, under this number.
+    Clear(u64, BTreeSet<EndpointKey>),
+}
+
+impl Inquiry {
+    pub(super) fn new(now: Time, number: u64) -> Self {
+        let (waiting, promised) = (BTreeSet::new(), BTreeSet::new());
+        Self { number, waiting, promised, again_at: None, asked_at: now }
+    }
+}
+
+/// A question to all servers.
+#[derive(Debug)]
+pub(super) struct Inquiry {
+    pub(super) number: u64,
+    pub(super) waiting: BTreeSet<EndpointKey>,
+    pub(super) promised: BTreeSet<EndpointKey>,
+    /// Another asked later: when to ask again.
+    pub(super) again_at: Option<Time>,
+    /// When those that have not answered were asked: an answer may be lost with a session.
+    pub(super) asked_at: Time,
 }
 
 impl Task {
     pub(super) fn new(asked: Asked) -> Self {
         let name = asked.key.as_ref().map(|key| Claim::name(&asked.service, key));
-        Self { asked, name, given: None, tries: 0 }
+        let doubt = asked.again && name.is_some();
+        let standing = Standing::Unknown;
+        Self { asked, name, given: None, tries: 0, doubt, lost: false, standing }
     }
 }
 

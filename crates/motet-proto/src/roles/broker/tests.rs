@@ -2,6 +2,7 @@ use core::time::Duration;
 
 use super::*;
 use crate::ids::EndpointId;
+use motet_wire::service::{Finding, Found};
 
 fn key(n: u8) -> EndpointKey {
     EndpointKey { id: EndpointId([n; 16]), incarnation: 1 }
@@ -12,7 +13,9 @@ fn at(ms: u64) -> Time {
 }
 
 fn broker(config: BrokerConfig) -> Broker {
-    Broker::new(key(200), config, [7; 32])
+    let mut broker = Broker::new(key(200), config, [7; 32]);
+    broker.settled(at(0));
+    broker
 }
 
 fn asked(deadline: u64) -> Asked {
@@ -22,6 +25,7 @@ fn asked(deadline: u64) -> Asked {
         key: None,
         repeatable: true,
         hops: vec![key(1).id],
+        again: false,
     }
 }
 
@@ -289,6 +293,10 @@ fn a_successor_sends_a_key_where_the_dead_broker_had_sent_it() {
         assert_eq!(given(&mut broker), [(0, key(3))]);
         // And that worker is gone, too.
         broker.gone(at(4), key(3), None);
+        for (worker, number) in inquired(&mut broker) {
+            let finding = Finding { number, found: Found::Promised, promised: number };
+            broker.found(at(5), worker, finding);
+        }
         let actions = all(&mut broker);
         let again = actions.iter().any(|it| matches!(it, Action::Give { task: 0, .. }));
         let unknown = actions.contains(&Action::Refuse { task: 0, why: Refusal::Unknown });
@@ -322,7 +330,8 @@ fn after_a_split_the_broker_with_the_larger_id_lets_go() {
         broker.claim(at(3), other, Claim { key: Claim::name("s", b"k"), worker: key(2) });
         let actions = all(&mut broker);
         let withdrawn = actions.contains(&Action::Withdraw { task: 0, from: key(1) });
-        let passed = actions.contains(&Action::Give { task: 0, to: other, forward: true });
+        let passed =
+            actions.contains(&Action::Give { task: 0, to: other, forward: true, sent_before: 1 });
         assert_eq!((withdrawn, passed), (yields, yields), "{actions:?}");
     }
 }
@@ -373,4 +382,40 @@ fn a_draining_broker_refuses_what_is_new_and_ends_what_it_has() {
     assert_eq!(given(&mut broker), [(1, key(1))]);
     broker.done(at(5), 1, key(1), Outcome::Answered);
     assert!(broker.is_idle());
+}
+
+/// Workers that are asked where a key is, with the number of the question.
+fn inquired(broker: &mut Broker) -> Vec<(EndpointKey, u64)> {
+    let each = all(broker).into_iter();
+    each.filter_map(|it| {
+        if let Action::Inquire { to, number, .. } = it { Some((to, number)) } else { None }
+    })
+    .collect()
+}
+
+#[test] // B-17
+fn what_was_sent_before_is_given_only_when_all_have_answered() {
+    let mut broker = broker(BrokerConfig::default());
+    for worker in 1..=2 {
+        broker.worker(at(0), key(worker), "s", TAKES);
+    }
+    let again = Asked { key: Some(vec![9; 20]), again: true, ..asked(9_000) };
+    broker.request(at(1), 0, again);
+    let asked = inquired(&mut broker);
+    assert_eq!(asked.iter().map(|it| it.0).collect::<Vec<_>>(), [key(1), key(2)]);
+    let number = asked[0].1;
+    let finding = |found| Finding { number, found, promised: number };
+    broker.found(at(2), key(1), finding(Found::Promised));
+    assert_eq!(given(&mut broker), []);
+    // Silent or not, the other is waited for; it has it.
+    broker.stalled(at(3), key(2));
+    assert_eq!(given(&mut broker), []);
+    broker.found(at(4), key(2), finding(Found::Here));
+    assert_eq!(given(&mut broker), [(0, key(2))]);
+    // It is slow: what has a key stays with it until it is gone.
+    broker.stalled(at(5), key(2));
+    assert_eq!(given(&mut broker), []);
+    broker.gone(at(6), key(2), None);
+    let asked = inquired(&mut broker);
+    assert_eq!(asked.iter().map(|it| it.0).collect::<Vec<_>>(), [key(1)]);
 }

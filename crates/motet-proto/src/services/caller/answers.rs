@@ -139,7 +139,7 @@ impl Callers {
                 let nobody = status == ServiceStatus::NoWorkers;
                 if other {
                     self.again(now, id, directory);
-                } else if nobody {
+                } else if nobody || call.spec.settings.wait == WaitFor::Nothing {
                     self.end_failed(now, id, kind, directory);
                 } else if busy || stale || call.pauses + 1 < call.spec.settings.tries {
                     self.pause(now, id, directory, rng);

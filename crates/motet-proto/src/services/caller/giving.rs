@@ -53,7 +53,12 @@ impl Callers {
         let entry = directory.service(now, &service);
         let nobody = BTreeSet::new();
         let avoid = if call.is_one() { &call.failed } else { &nobody };
-        let candidates = entry.candidates(now, &call.spec.settings, avoid);
+        let mut candidates = entry.candidates(now, &call.spec.settings, avoid);
+        // V-14: what a broker may have given away is for another broker to find.
+        let brokered = call.targets.iter().any(|it| it.broker && it.sent.is_some());
+        if brokered && call.spec.key.is_some() && !call.spec.settings.safe {
+            candidates.retain(|it| it.offer.role == Role::Broker);
+        }
         call.lonely = false;
         if candidates.is_empty() {
             return self.nobody(now, id, directory);

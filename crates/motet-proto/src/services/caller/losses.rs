@@ -11,6 +11,7 @@ impl Callers {
         back: bool,
         directory: &mut Directory,
     ) {
+        self.forget_inquiries(key);
         let Some(link) = self.links.get_mut(&key) else { return };
         link.control.clear();
         let open: Vec<u64> = link.open.iter().copied().collect();

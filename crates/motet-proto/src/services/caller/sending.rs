@@ -38,6 +38,13 @@ impl Callers {
         let token = self.next_token;
         self.next_token += 1;
         self.pings.insert(token, (to.id, None));
+        self.link(now, to);
+        self.say_ping(to, token, service);
+        Ok(token)
+    }
+
+    /// The way to a server, made if there was none.
+    pub(super) fn link(&mut self, now: Time, to: EndpointKey) {
         self.links.entry(to).or_insert_with(|| Link {
             control: VecDeque::new(),
             to_send: VecDeque::new(),
@@ -47,8 +54,6 @@ impl Callers {
             silent: false,
             ttl: Duration::from_secs(6),
         });
-        self.say_ping(to, token, service);
-        Ok(token)
     }
 
     pub(in crate::services) fn take_standing(
@@ -90,7 +95,7 @@ impl Callers {
                 server: to.incarnation,
                 incarnation: self.own.incarnation,
                 call: id,
-                attempt: call.attempts + 1,
+                attempt: spec.sent_before + call.attempts + 1,
                 deadline_us: u64::try_from(server_us).unwrap_or(0),
                 address: match &spec.settings.address {
                     Address::Any => Address::Any,
@@ -120,7 +125,7 @@ impl Callers {
         call.attempts += 1;
         call.tried.insert(to);
         tally.requests_sent += 1;
-        let attempt = call.attempts;
+        let attempt = call.spec.sent_before + call.attempts;
         if let Some(target) = call.target(to) {
             target.attempt = attempt;
             target.sent.get_or_insert(now);

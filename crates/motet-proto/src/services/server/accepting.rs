@@ -67,6 +67,14 @@ impl Servers {
                 tally.requests_repeated += 1;
                 return self.attach(running, waiter, tally);
             }
+            if !serving.promises.allow(now, deed, from, request.attempt)
+                && !crate::planted::on("promise_broken")
+            {
+                // V-41
+                let text = "a later attempt at this key has asked, and goes elsewhere";
+                let status = ServiceStatus::Unavailable;
+                return self.refuse(waiter, request.service, status, text, tally);
+            }
         }
         let fits = super::super::choice::version_fits(&serving.settings.version, request.version);
         let meant = match &request.address {

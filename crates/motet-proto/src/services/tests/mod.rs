@@ -126,6 +126,7 @@ fn bk_8_a_request_carries_all_its_fields_and_so_does_its_reply() {
         key: Some(Bytes::from_static(b"deed")),
         properties: vec![("unknown".into(), "to all".into()), ("unknown".into(), "again".into())],
         hops: vec![key(7, 0).id],
+        sent_before: 0,
         frames: vec![Bytes::from_static(b"one"), Bytes::new(), Bytes::from_static(b"three")],
     };
     let id = two.call(at(1), asked.clone());
@@ -246,6 +247,51 @@ fn replies_that_nobody_asked_for_are_counted_and_reach_nobody() {
     send(&mut two, key(2, 20), &forged); // twice
     assert!(two.caller.take_output(id).is_none());
     assert_eq!(counted(&mut two.caller).replies_unexpected, 4);
+}
+
+#[test] // V-40 V-41
+fn what_is_promised_to_a_later_attempt_is_not_begun_for_an_earlier_one() {
+    let mut two = Two::new(ServeSettings::default());
+    let inquiry = |number| wire::Inquiry {
+        number,
+        remaining_us: 1_000_000,
+        origin: key(1, 0).id.0,
+        service: "s",
+        key: b"k",
+    };
+    let found = |two: &mut Two, now| {
+        two.carry(now);
+        two.caller.take_finding().map(|(_, finding)| (finding.found, finding.promised))
+    };
+    two.caller.inquire(at(1), key(2, 20), &inquiry(5));
+    assert_eq!(found(&mut two, at(1)), Some((wire::Found::Promised, 5)));
+    // An earlier question does not take it back.
+    two.caller.inquire(at(2), key(2, 20), &inquiry(4));
+    assert_eq!(found(&mut two, at(2)), Some((wire::Found::Elsewhere, 5)));
+    let keyed = |sent_before| CallSpec {
+        key: Some(Bytes::from_static(b"k")),
+        sent_before,
+        settings: CallSettings { tries: 1, ..CallSettings::default() },
+        ..spec("x")
+    };
+    two.call(at(3), keyed(0));
+    assert!(two.server.next_request(at(3), two.serving).is_none(), "begun all the same");
+    two.call(at(4), keyed(5));
+    assert!(two.server.next_request(at(4), two.serving).is_some());
+    two.caller.inquire(at(5), key(2, 20), &inquiry(6));
+    assert_eq!(found(&mut two, at(5)), Some((wire::Found::Here, 0)));
+}
+
+#[test] // V-42
+fn a_promise_ends_with_its_time() {
+    let mut two = Two::new(ServeSettings::default());
+    let origin = key(1, 0).id.0;
+    let inquiry =
+        wire::Inquiry { number: 5, remaining_us: 10_000, origin, service: "s", key: b"k" };
+    two.caller.inquire(at(1), key(2, 20), &inquiry);
+    two.carry(at(1));
+    two.call(at(12), CallSpec { key: Some(Bytes::from_static(b"k")), ..spec("x") });
+    assert!(two.server.next_request(at(12), two.serving).is_some());
 }
 
 #[test] // V-21

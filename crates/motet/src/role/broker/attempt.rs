@@ -16,6 +16,8 @@ pub(super) struct Attempt {
     pub(super) caller: Caller,
     /// Whoever passed it on so far, this broker included.
     pub(super) hops: Vec<EndpointId>,
+    /// How often it was sent before, or the number of an inquiry.
+    pub(super) sent_before: u64,
     pub(super) withdrawn: oneshot::Receiver<()>,
 }
 
@@ -39,6 +41,7 @@ impl Attempt {
     async fn exchange(&mut self) -> (Outcome, Option<Answer>) {
         let request = &self.request;
         let mut ask = Ask::default().hops(self.hops.clone()).timeout(request.remaining());
+        ask.sent_before = self.sent_before;
         for frame in request.frames() {
             ask = ask.frame(frame.clone());
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use motet_proto::roles::broker::{
     Action, Asked, Broker as Machine, BrokerConfig, Claim, Outcome, Refusal, TaskId, WorkerOffer,
 };
+use motet_proto::wire::service::Inquiry;
 use motet_proto::{EndpointId, EndpointKey, PubQos, Time};
 use tokio::sync::{mpsc, oneshot};
 
@@ -53,7 +54,7 @@ enum Place {
 }
 
 enum Next {
-    Give { to: EndpointKey, forward: bool },
+    Give { to: EndpointKey, forward: bool, sent_before: u64 },
     Refuse(Refusal),
     Drop,
 }
@@ -62,6 +63,8 @@ enum Next {
 struct Front {
     server: Server,
     workers: Caller,
+    /// The same for requests with a key: they are sent again, for who has it attaches them.
+    keyed: Caller,
     brokers: Caller,
     /// Its instances say that a request may run twice.
     safe: bool,
@@ -82,6 +85,8 @@ pub(super) struct Desk {
     /// Services of workers, to know whom to ask for a sign of life.
     served: BTreeMap<EndpointKey, Arc<str>>,
     beat: Duration,
+    born: Time,
+    settled: bool,
     next_task: TaskId,
     inputs: mpsc::UnboundedReceiver<Input>,
     back: mpsc::UnboundedSender<Input>,
@@ -111,6 +116,8 @@ impl Desk {
             names: BTreeMap::new(),
             served: BTreeMap::new(),
             beat: config.beat,
+            born: endpoint.hold.core.clock.now(),
+            settled: false,
             next_task: 0,
             inputs,
             back,
@@ -127,7 +134,9 @@ impl Desk {
     pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         loop {
             let due = pause(self.idle());
+            let core = Arc::clone(&self.endpoint.hold.core);
             tokio::select! {
+                () = core.findings.notified() => self.findings(),
                 order = orders.recv() => match order {
                     Some(order) => self.order(order),
                     None => return,
@@ -156,6 +165,7 @@ impl Desk {
                 },
                 () = due => {
                     self.sweep();
+                    self.settle();
                     let now = self.now();
                     self.machine.tick(now);
                 }
@@ -223,6 +233,7 @@ impl Desk {
             key,
             repeatable: safe,
             hops: request.hops().to_vec(),
+            again: request.attempt() > 1,
         };
         self.places.insert(task, Place::Here(request));
         self.machine.request(now, task, asked);
@@ -253,7 +264,9 @@ impl Desk {
         self.places.insert(task, Place::Here(request));
         match next {
             None => self.machine.done(now, task, from, outcome),
-            Some(Next::Give { to, forward }) => self.give(task, to, forward),
+            Some(Next::Give { to, forward, sent_before }) => {
+                self.give(task, to, forward, sent_before);
+            }
             Some(Next::Refuse(why)) => self.refuse(task, why),
             Some(Next::Drop) => self.discard(task),
         }
@@ -263,7 +276,12 @@ impl Desk {
     fn act(&mut self) {
         while let Some(action) = self.machine.poll() {
             match action {
-                Action::Give { task, to, forward } => self.give(task, to, forward),
+                Action::Give { task, to, forward, sent_before } => {
+                    self.give(task, to, forward, sent_before);
+                }
+                Action::Inquire { to, number, service, key, until } => {
+                    self.inquire(to, number, &service, &key, until);
+                }
                 Action::Refuse { task, why } => self.refuse(task, why),
                 Action::Drop { task } => self.discard(task),
                 Action::Withdraw { task, .. } => {
@@ -288,11 +306,11 @@ impl Desk {
         }
     }
 
-    fn give(&mut self, task: TaskId, to: EndpointKey, forward: bool) {
+    fn give(&mut self, task: TaskId, to: EndpointKey, forward: bool, sent_before: u64) {
         let request = match self.places.remove(&task) {
             Some(Place::Here(request)) => request,
             Some(Place::Out { withdraw, .. }) => {
-                let next = Some(Next::Give { to, forward });
+                let next = Some(Next::Give { to, forward, sent_before });
                 self.places.insert(task, Place::Out { withdraw, next });
                 return;
             }
@@ -302,16 +320,52 @@ impl Desk {
             self.places.insert(task, Place::Here(request));
             return self.refuse(task, Refusal::NoWorkers);
         };
-        let caller = if forward { &front.brokers } else { &front.workers };
+        let caller = match (forward, request.idempotency_key()) {
+            (true, _) => &front.brokers,
+            (false, Some(_)) => &front.keyed,
+            (false, None) => &front.workers,
+        };
         let (withdraw, withdrawn) = oneshot::channel();
         let mut hops: Vec<EndpointId> = request.hops().to_vec();
         if hops.is_empty() {
             hops.push(request.client().id);
         }
         hops.push(self.endpoint.id());
-        let attempt = Attempt { task, to, request, caller: caller.clone(), hops, withdrawn };
+        let caller = caller.clone();
+        let attempt = Attempt { task, to, request, caller, hops, sent_before, withdrawn };
         self.places.insert(task, Place::Out { withdraw: Some(withdraw), next: None });
         tokio::spawn(attempt.run(self.back.clone()));
+    }
+
+    /// Asks a worker where a key is. The key begins with whose it is.
+    fn inquire(&self, to: EndpointKey, number: u64, service: &str, key: &[u8], until: Time) {
+        let Some((origin, key)) = key.split_first_chunk::<16>() else { return };
+        let origin = *origin;
+        self.endpoint.hold.core.act_soon(|inner, now| {
+            let left = until.since(now).as_micros();
+            let remaining_us = u64::try_from(left).unwrap_or(u64::MAX >> 8);
+            let inquiry = Inquiry { number, remaining_us, origin, service, key };
+            inner.node.inquire(now, to, &inquiry);
+        });
+    }
+
+    fn findings(&mut self) {
+        let core = &self.endpoint.hold.core;
+        let found = core
+            .with(|inner, _| std::iter::from_fn(|| inner.node.take_finding()).collect::<Vec<_>>());
+        let now = self.now();
+        for (from, finding) in found {
+            self.machine.found(now, from, finding);
+        }
+    }
+
+    /// All servers that can be known are known, once discovery has settled.
+    fn settle(&mut self) {
+        if !self.settled && self.now().since(self.born) >= SETTLE {
+            self.settled = true;
+            let now = self.now();
+            self.machine.settled(now);
+        }
     }
 
     fn refuse(&mut self, task: TaskId, why: Refusal) {
@@ -396,6 +450,10 @@ impl Desk {
             }
             return;
         }
+        if change == Change::Silent {
+            self.machine.stalled(now, key);
+            return;
+        }
         if there {
             if self.front(service).await.is_err() {
                 return;
@@ -434,6 +492,8 @@ impl Desk {
         let (Ok(workers), Ok(brokers)) = (caller(Reach::Workers), caller(Reach::Brokers)) else {
             return Ok(());
         };
+        let again = attempt.clone().reach(Reach::Workers).tries(u32::MAX).per_try(RESEND);
+        let Ok(keyed) = self.endpoint.caller(service, again) else { return Ok(()) };
         let (mut taking, back) = (server.clone(), self.back.clone());
         tokio::spawn(async move {
             while let Some(request) = taking.next().await {
@@ -442,7 +502,7 @@ impl Desk {
                 }
             }
         });
-        self.fronts.insert(service.into(), Front { server, workers, brokers, safe: false });
+        self.fronts.insert(service.into(), Front { server, workers, keyed, brokers, safe: false });
         Ok(())
     }
 
@@ -524,6 +584,10 @@ const OPEN: u32 = 200_000;
 const BATCH: usize = 256;
 /// How often deadlines are looked at while there is work.
 const TICK: Duration = Duration::from_millis(20);
+/// An answer may be lost with a session that comes back: a request with a key is sent again then.
+const RESEND: Duration = Duration::from_secs(2);
+/// After its start a broker waits so long before it asks for keys: it knows all servers then.
+const SETTLE: Duration = Duration::from_secs(1);
 /// The longest time without a look.
 const IDLE: Duration = Duration::from_secs(1);
 

@@ -69,6 +69,7 @@ fn stats(report: &Report) -> String {
         ("unknown", c.unknown),
         ("yielded", c.yielded),
         ("silenced", c.silenced),
+        ("inquiries", c.inquiries),
         ("returned", c.returned),
         ("rate", report.rate),
         ("peers", report.peers.len() as u64),
