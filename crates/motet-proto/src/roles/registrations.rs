@@ -297,7 +297,7 @@ impl Registrations {
         Ok(())
     }
 
-    /// Takes an instance out, or back in. Whoever may speak to the registry may do it.
+    /// Takes an instance out, or back in (B-37). Whoever may speak to the registry may do it.
     ///
     /// # Errors
     /// [`Refused::Unknown`].
@@ -336,7 +336,7 @@ impl Registrations {
         }
     }
 
-    /// A check that is due, if one is and there is room for it. The longest due goes first.
+    /// A check that is due, if one is and there is room for it. The longest due goes first (B-36).
     pub fn next_job(&mut self, now: Time) -> Option<Job> {
         let due = self.entries.iter().flat_map(|(of, entry)| {
             let each = entry.checks.iter().enumerate();
