@@ -327,7 +327,9 @@ impl Registrations {
         }
         let mut overdue = Vec::new();
         for (of, entry) in &mut self.entries {
-            if entry.checks.iter_mut().fold(false, |any, it| it.is_overdue(now) || any) {
+            // Each of them is looked at, also after the first that is overdue.
+            let each = entry.checks.iter_mut().map(|it| u32::from(it.is_overdue(now)));
+            if each.sum::<u32>() > 0 {
                 overdue.push(of.clone());
             }
         }
