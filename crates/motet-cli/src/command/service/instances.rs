@@ -332,9 +332,8 @@ pub(crate) async fn wait(args: WaitArgs, context: &Context) -> Result<Exit, Fail
             if outside >= args.instances {
                 return true;
             }
-            match tokio::time::timeout(ASK_AGAIN, watch.next()).await {
-                Ok(None) => return false,
-                Ok(Some(_)) | Err(_) => {}
+            if let Ok(None) = tokio::time::timeout(ASK_AGAIN, watch.next()).await {
+                return false;
             }
         }
         true
