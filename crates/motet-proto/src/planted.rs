@@ -49,6 +49,10 @@ pub const NAMES: &[&str] = &[
     "lease_for_anybody",
     "lease_end_of_unknown_forgotten",
     "lease_end_forgotten_at_once",
+    "registry_for_anybody",
+    "registry_lease_never_ends",
+    "registry_checks_unbounded",
+    "registry_undamped",
 ];
 
 #[cfg(feature = "planted")]

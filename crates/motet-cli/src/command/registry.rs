@@ -14,9 +14,12 @@ use crate::interrupt::Interrupt;
 /// What `motet registry` is told.
 #[derive(Args, Debug)]
 pub(crate) struct RegistryArgs {
-    /// File in which it remembers what programs require
+    /// File in which it remembers what is registered and what programs require
     #[arg(long, value_name = "FILE")]
     keep: Option<PathBuf>,
+    /// Folder of programs that registrations may name as checks
+    #[arg(long, value_name = "DIR")]
+    commands: Option<PathBuf>,
 }
 
 pub(crate) async fn run(args: RegistryArgs, context: &Context) -> Result<Exit, Failure> {
@@ -24,6 +27,9 @@ pub(crate) async fn run(args: RegistryArgs, context: &Context) -> Result<Exit, F
     let mut registry = Registry::new();
     if let Some(file) = args.keep {
         registry = registry.state(file);
+    }
+    if let Some(folder) = args.commands {
+        registry = registry.commands(folder);
     }
     let registry = registry.start(&endpoint).await.map_err(Failure::usage)?;
     let mut interrupt = Interrupt::listen();
@@ -35,6 +41,10 @@ pub(crate) async fn run(args: RegistryArgs, context: &Context) -> Result<Exit, F
             () = interrupt.caught() => return Ok(Exit::Done),
             _ = ticks.tick() => {
                 let Some(lines) = registry.list().await else { return Ok(Exit::Done) };
+                let Some((news, _)) = registry.news().await else { return Ok(Exit::Done) };
+                for line in news {
+                    context.out.line(line)?;
+                }
                 for line in lines {
                     let standing = line.word();
                     let shown = format!("{}: {standing}, {} of {}", line.service, line.takes, line.instances);

@@ -5,11 +5,14 @@
 //! |---|---|---|
 //! | [`broker::Broker`] | requests, offers, answers, silence | who gets which task, refusals, claims |
 //! | [`leases::Leases`] | registrations, renewals, tables of others | entries, changes, what others lack |
+//! | [`registrations::Registrations`] | registrations, results of [`checks`] | checks to be made, changes |
 //! | [`requirements::Requirements`] | who offers what | notices, once and in order |
 //!
 //! Time is an argument, as everywhere in this crate. Nothing here sends: the host does, by calls and
 //! topics like any other program.
 
 pub mod broker;
+pub mod checks;
 pub mod leases;
+pub mod registrations;
 pub mod requirements;

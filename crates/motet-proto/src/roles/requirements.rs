@@ -17,6 +17,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::checks::Health;
 use crate::ids::EndpointKey;
 use crate::time::Time;
 
@@ -56,9 +57,30 @@ pub struct Notice {
     pub optional: bool,
 }
 
+/// Who an instance is.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Who {
+    /// An endpoint that offers the service itself.
+    Endpoint(EndpointKey),
+    /// One that somebody registered, by its name.
+    Registered(Arc<str>),
+}
+
+impl From<EndpointKey> for Who {
+    fn from(key: EndpointKey) -> Self {
+        Self::Endpoint(key)
+    }
+}
+
+impl From<&str> for Who {
+    fn from(instance: &str) -> Self {
+        Self::Registered(instance.into())
+    }
+}
+
 #[derive(Debug, Default)]
 struct Followed {
-    instances: BTreeMap<EndpointKey, bool>,
+    instances: BTreeMap<Who, Health>,
     /// As last said.
     said: Standing,
     /// As it is, and since when.
@@ -108,22 +130,27 @@ impl Requirements {
     }
 
     /// An instance says whether it takes work.
-    pub fn instance(&mut self, now: Time, service: &str, key: EndpointKey, takes: bool) {
+    pub fn instance(&mut self, now: Time, service: &str, key: impl Into<Who>, takes: bool) {
+        self.stands(now, service, key, if takes { Health::Passing } else { Health::Critical });
+    }
+
+    /// How an instance stands: critical takes no work, a warning makes its service degraded.
+    pub fn stands(&mut self, now: Time, service: &str, who: impl Into<Who>, health: Health) {
         let full = self.services.len() >= SERVICES_MAX;
         if full && !self.services.contains_key(service) {
             self.refused += 1;
             return;
         }
         let entry = self.services.entry(service.into()).or_default();
-        entry.instances.insert(key, takes);
+        entry.instances.insert(who.into(), health);
         entry.judge(now);
         self.tick(now);
     }
 
     /// An instance is gone.
-    pub fn gone(&mut self, now: Time, service: &str, key: EndpointKey) {
+    pub fn gone(&mut self, now: Time, service: &str, key: impl Into<Who>) {
         if let Some(entry) = self.services.get_mut(service) {
-            entry.instances.remove(&key);
+            entry.instances.remove(&key.into());
             entry.judge(now);
         }
         self.tick(now);
@@ -187,7 +214,7 @@ impl Requirements {
     /// Each service: how it stands, and how many instances take work of how many.
     pub fn services(&self) -> impl Iterator<Item = (&Arc<str>, Standing, usize, usize)> {
         self.services.iter().map(|(service, entry)| {
-            let takes = entry.instances.values().filter(|takes| **takes).count();
+            let takes = entry.instances.values().filter(|it| **it > Health::Critical).count();
             (service, entry.said, takes, entry.instances.len())
         })
     }
@@ -207,10 +234,10 @@ impl Requirements {
 
 impl Followed {
     fn judge(&mut self, now: Time) {
-        let takes = self.instances.values().filter(|takes| **takes).count();
-        let standing = match takes {
-            0 => Standing::Down,
-            n if n == self.instances.len() => Standing::Up,
+        let at_least = |health| self.instances.values().filter(|it| **it >= health).count();
+        let standing = match (at_least(Health::Warning), at_least(Health::Passing)) {
+            (0, _) => Standing::Down,
+            (_, n) if n == self.instances.len() => Standing::Up,
             _ => Standing::Degraded,
         };
         if standing != self.now {
@@ -297,6 +324,24 @@ mod tests {
         assert_eq!((lost, notices.len()), (2_000 - 1_024, 1_024));
         assert!(notices.windows(2).all(|pair| pair[1].seq == pair[0].seq + 1));
         assert_eq!(it.since("portal", 2_002), (0, vec![]));
+    }
+
+    #[test] // B-30 DG-12
+    fn what_checks_find_counts_like_what_endpoints_say() {
+        let mut it = Requirements::new();
+        needs(&mut it);
+        it.stands(at(0), "grading", "old-box", Health::Passing);
+        it.stands(at(1_000), "grading", "old-box", Health::Warning);
+        it.tick(at(1_500));
+        it.instance(at(2_000), "grading", key(1), true);
+        it.stands(at(3_000), "grading", "old-box", Health::Critical);
+        it.gone(at(4_000), "grading", "old-box");
+        it.tick(at(4_500));
+        it.gone(at(5_000), "grading", key(1));
+        it.tick(at(5_500));
+        let expected =
+            [(3, Standing::Up), (4, Standing::Degraded), (5, Standing::Up), (6, Standing::Down)];
+        assert_eq!(told(&it, 2), expected);
     }
 
     #[test] // B-32 DG-2

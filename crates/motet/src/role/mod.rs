@@ -4,20 +4,26 @@
 //! | role | what it does | command |
 //! |---|---|---|
 //! | [`Broker`] | stands before the instances of services, queues, requeues, spills to peers | `motet broker` |
-//! | [`Registry`] | who requires what, and notices of it | `motet registry` |
+//! | `Registry` (feature `registry`) | who requires what, leases and checks of what is no endpoint | `motet registry` |
 //! | [`NameServer`] | keeps registrations as leases, in sync with all others | `motet nameserver` |
 
 mod broker;
 mod names;
+mod registered;
+#[cfg(feature = "registry")]
 mod registry;
 
 pub use broker::{Broker, BrokerError, BrokerHandle, Report, ask_broker};
 pub use motet_proto::roles::broker::{BrokerCounters, NoWorkers, ServiceReport};
+pub use motet_proto::roles::checks::{CheckSpec, Health, Probe};
+pub use motet_proto::roles::registrations::RegistrationCounters;
 pub use motet_proto::roles::requirements::Standing;
 pub use names::{
     Holder, LeaseCounters, NameError, NameReport, NameServer, NameServerHandle, NameWatch, Names,
     Registration,
 };
+pub use registered::{Held, Outside, OutsideView, Registries, parse_probe};
+#[cfg(feature = "registry")]
 pub use registry::{Registry, RegistryHandle, ServiceLine};
 
 use std::hash::{BuildHasher, RandomState};

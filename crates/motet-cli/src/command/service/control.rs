@@ -20,6 +20,9 @@ pub(crate) struct MaintArgs {
     /// Only the instance at this endpoint: its name or id
     #[arg(long, value_name = "ENDPOINT")]
     at: Option<String>,
+    /// Only this registered instance, by its name: told to the registries
+    #[arg(long, value_name = "NAME", conflicts_with = "at")]
+    id: Option<String>,
     /// Why, for everybody to see
     #[arg(long, default_value = "")]
     reason: String,
@@ -73,6 +76,12 @@ impl Order {
 const MARK: &str = "motet-serve\t";
 
 pub(crate) async fn maint(args: MaintArgs, context: &Context) -> Result<Exit, Failure> {
+    if let Some(id) = &args.id {
+        let endpoint = context.join().await?;
+        let why = (args.switch == Switch::On).then_some(args.reason.as_str());
+        motet::role::Registries::new(&endpoint)?.maintain(&args.service, id, why).await?;
+        return Ok(Exit::Done);
+    }
     let what = if args.switch == Switch::On { "maint-on" } else { "maint-off" };
     send(what, &args.service, args.at.as_deref(), &args.reason, context).await
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use motet::Endpoint;
+use motet::role::{OutsideView, Registries};
 use motet::service::{Instance, InstanceState};
 use serde::Serialize;
 
@@ -86,6 +87,30 @@ impl InstanceObject {
         }
     }
 
+    /// One that is no endpoint, as a registry shows it.
+    fn outside(view: &OutsideView) -> Self {
+        let metadata = [("address".to_owned(), view.address.clone())];
+        Self {
+            service: view.service.clone(),
+            endpoint: view.address.clone(),
+            name: view.instance.clone(),
+            state: word(&view.state),
+            role: "registered",
+            reason: view.reason.clone(),
+            version: String::new(),
+            safe: false,
+            concurrency: 0,
+            credit: 0,
+            queued: 0,
+            running: 0,
+            queue_max: 0,
+            load: 0.0,
+            metadata: metadata.into_iter().collect(),
+            requires: Vec::new(),
+            age_seconds: 0.0,
+        }
+    }
+
     fn state(&self) -> String {
         if self.reason.is_empty() {
             self.state.to_owned()
@@ -118,6 +143,20 @@ pub(crate) async fn find(
     Ok(found)
 }
 
+/// What is registered at a registry, if there is one.
+async fn registered(endpoint: &Endpoint, service: Option<&str>) -> Vec<OutsideView> {
+    match Registries::new(endpoint) {
+        Ok(registries) => registries.find(service).await.unwrap_or_default(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// A state as one of the words that are known here.
+fn word(state: &str) -> &'static str {
+    let known = ["passing", "warning", "critical", "maintenance"];
+    known.into_iter().find(|word| *word == state).unwrap_or("unknown")
+}
+
 pub(crate) fn nobody(service: &str) -> Failure {
     let what = format!(
         "nobody offers {service:?}; it is not up, or in another realm; start it with: motet serve \
@@ -130,13 +169,15 @@ pub(crate) async fn list(args: ListArgs, context: &Context) -> Result<Exit, Fail
     let begun = tokio::time::Instant::now();
     let endpoint = context.observe().await?;
     let found = find(&endpoint, None, args.wait).await?;
+    let outside = registered(&endpoint, None).await;
     context.out.remark(format!(
         "listened {:.1} s, {} instances in realm {}",
         begun.elapsed().as_secs_f64(),
         found.len(),
         context.global.realm
     ));
-    let rows: Vec<InstanceObject> = found.iter().map(InstanceObject::new).collect();
+    let mut rows: Vec<InstanceObject> = found.iter().map(InstanceObject::new).collect();
+    rows.extend(outside.iter().map(InstanceObject::outside));
     let heads = ["SERVICE", "NAME", "ENDPOINT", "STATE", "ROLE", "VERSION", "QUEUED", "RUNNING"];
     context.out.table(&rows, heads, |it| {
         [
@@ -156,10 +197,12 @@ pub(crate) async fn list(args: ListArgs, context: &Context) -> Result<Exit, Fail
 pub(crate) async fn info(args: InfoArgs, context: &Context) -> Result<Exit, Failure> {
     let endpoint = context.observe().await?;
     let found = find(&endpoint, Some(&args.service), args.wait).await?;
-    if found.is_empty() {
+    let outside = registered(&endpoint, Some(&args.service)).await;
+    if found.is_empty() && outside.is_empty() {
         return Err(nobody(&args.service));
     }
-    let rows: Vec<InstanceObject> = found.iter().map(InstanceObject::new).collect();
+    let mut rows: Vec<InstanceObject> = found.iter().map(InstanceObject::new).collect();
+    rows.extend(outside.iter().map(InstanceObject::outside));
     if !context.out.is_text() {
         context.out.table(&rows, [""], |_| [String::new()])?;
         return Ok(Exit::Done);
@@ -278,9 +321,18 @@ pub(crate) async fn wait(args: WaitArgs, context: &Context) -> Result<Exit, Fail
         let up = watch.instances().into_iter().filter(|it| it.state() == InstanceState::Up);
         up.count() >= args.instances
     };
+    // Of what is no endpoint a registry knows, and is asked again from time to time.
+    let counted = async || {
+        let outside = registered(&endpoint, Some(&args.service)).await;
+        outside.iter().filter(|it| ["passing", "warning"].contains(&it.state.as_str())).count()
+    };
     let waited = tokio::time::timeout(limit, async {
         while !enough(&watch) {
-            if watch.next().await.is_none() {
+            let outside = counted().await;
+            if outside >= args.instances {
+                return true;
+            }
+            if let Ok(None) = tokio::time::timeout(ASK_AGAIN, watch.next()).await {
                 return false;
             }
         }
@@ -340,5 +392,7 @@ pub(crate) async fn deps(args: InfoArgs, context: &Context) -> Result<Exit, Fail
     Ok(if down { Exit::Failed } else { Exit::Done })
 }
 
+/// How often a registry is asked.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
 /// Without news for so long, everybody has said what it is.
 const QUIET: Duration = Duration::from_millis(150);

@@ -4,6 +4,7 @@ pub(crate) mod call;
 mod child;
 mod control;
 mod instances;
+mod outside;
 pub(crate) mod serve;
 
 use clap::Subcommand;
@@ -31,6 +32,12 @@ pub(crate) enum Verb {
     Wait(instances::WaitArgs),
     /// What a service requires, and whether that is there
     Deps(instances::InfoArgs),
+    /// Register a service that is no endpoint, with checks, as long as this runs
+    Register(outside::RegisterArgs),
+    /// End a registration of this endpoint: needs the --key that it was made with
+    Unregister(outside::OutsideArgs),
+    /// Say how a registered instance is, for its check of kind ttl
+    Report(outside::ReportArgs),
     /// Take instances of `motet serve` out, or back in
     Maint(control::MaintArgs),
     /// Let instances of `motet serve` finish what they have, and end
@@ -47,6 +54,9 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> 
         Verb::Ping(args) => instances::ping(args, context).await,
         Verb::Wait(args) => instances::wait(args, context).await,
         Verb::Deps(args) => instances::deps(args, context).await,
+        Verb::Register(args) => outside::register(args, context).await,
+        Verb::Unregister(args) => outside::unregister(args, context).await,
+        Verb::Report(args) => outside::report(args, context).await,
         Verb::Maint(args) => control::maint(args, context).await,
         Verb::Drain(args) => control::drain(args, context).await,
     }

@@ -7,22 +7,33 @@
 //! | `list` | one service a line: name, how it stands, instances that take work of all |
 //! | `ready NAME` | `ready`, or `waits for` and what is missing, a line each |
 //! | `notices NAME AFTER` | parts, one notice each, those after number AFTER first, then as they come |
+//! | CBOR (first byte above 7F) | registrations of services that are no endpoints: B-33 to B-38 |
 //! | anything else | failure 501 |
 //!
-//! What it knows it learns anew from the offers of all instances: it may die, and any number of
-//! them may run.
+//! What endpoints offer it learns anew from their offers; what was registered, from owners that
+//! renew and, if it has a file, from its disk. Any number of registries may run.
 
-use std::collections::BTreeMap;
+mod probe;
+mod registering;
+mod store;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use motet_proto::EndpointKey;
+use motet_proto::roles::checks::Health;
+use motet_proto::roles::registrations::{Registered, RegistrationCounters, Registrations};
 use motet_proto::roles::requirements::{Requirements, Standing};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use store::{Kept, Store};
 
 use super::pause;
+use super::registered::REGISTRY;
 use crate::endpoint::Endpoint;
 use crate::service::{
     Answer, Change, Instance, InstanceState, Request, Role, ServeError, ServeOptions, Server,
@@ -34,6 +45,7 @@ use crate::service::{
 #[must_use]
 pub struct Registry {
     state: Option<PathBuf>,
+    commands: Option<PathBuf>,
 }
 
 impl Registry {
@@ -42,21 +54,31 @@ impl Registry {
         Self::default()
     }
 
-    /// Remembers in this file what dependants require, so that one that is away while the registry
-    /// restarts is still known. Without it they are known again as soon as they are there.
+    /// Remembers in this file what is registered and what dependants require, so that those who are
+    /// away while the registry restarts are still known. Without it they are known again as soon as
+    /// they are there. A file that is damaged, or open elsewhere, is refused at the start.
     pub fn state(mut self, file: impl Into<PathBuf>) -> Self {
         self.state = Some(file.into());
+        self
+    }
+
+    /// Runs programs of this folder as checks, for whoever names one. Without it such checks are
+    /// refused: a registration must not start what it likes on this machine.
+    pub fn commands(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.commands = Some(folder.into());
         self
     }
 
     /// Starts it on an endpoint; it runs until the handle is dropped.
     ///
     /// # Errors
-    /// [`ServeError`]: this endpoint is a registry already, or has closed.
+    /// [`ServeError`]: this endpoint is a registry already, or has closed; the file of its state.
     ///
     /// # Cancel safety
     /// Cancel safe.
     pub async fn start(self, endpoint: &Endpoint) -> Result<RegistryHandle, ServeError> {
+        let store = self.state.as_deref().map(Store::open).transpose();
+        let store = store.map_err(ServeError::Invalid)?;
         let server = endpoint.serve(REGISTRY, ServeOptions::new().concurrency(OPEN)).await?;
         let (orders, taken) = mpsc::channel(16);
         let mut desk = Desk {
@@ -66,9 +88,14 @@ impl Registry {
             machine: Requirements::new(),
             needs: BTreeMap::new(),
             waiting: Vec::new(),
-            state: self.state,
+            store,
+            commands: self.commands,
+            outside: Registrations::new(),
+            kept: BTreeMap::new(),
+            jobs: JoinSet::new(),
+            news: VecDeque::new(),
         };
-        desk.remember();
+        desk.remember().map_err(ServeError::Invalid)?;
         tokio::spawn(desk.run(taken));
         Ok(RegistryHandle { orders })
     }
@@ -77,7 +104,14 @@ impl Registry {
 /// A registry that runs. Dropping the last clone ends it.
 #[derive(Clone, Debug)]
 pub struct RegistryHandle {
-    orders: mpsc::Sender<oneshot::Sender<Vec<ServiceLine>>>,
+    orders: mpsc::Sender<Order>,
+}
+
+/// What a handle asks.
+#[derive(Debug)]
+enum Order {
+    List(oneshot::Sender<Vec<ServiceLine>>),
+    News(oneshot::Sender<(Vec<String>, RegistrationCounters)>),
 }
 
 /// How one service stands.
@@ -109,7 +143,18 @@ impl RegistryHandle {
     /// Cancel safe.
     pub async fn list(&self) -> Option<Vec<ServiceLine>> {
         let (tell, told) = oneshot::channel();
-        self.orders.send(tell).await.ok()?;
+        self.orders.send(Order::List(tell)).await.ok()?;
+        told.await.ok()
+    }
+
+    /// What has happened to registrations since the last call, a line each (1,024 are kept), and
+    /// what was counted; `None` after the endpoint has closed.
+    ///
+    /// # Cancel safety
+    /// Abandoned, lines may be lost.
+    pub async fn news(&self) -> Option<(Vec<String>, RegistrationCounters)> {
+        let (tell, told) = oneshot::channel();
+        self.orders.send(Order::News(tell)).await.ok()?;
         told.await.ok()
     }
 }
@@ -129,31 +174,51 @@ struct Desk {
     /// What each instance requires: by dependant and instance.
     needs: BTreeMap<String, BTreeMap<EndpointKey, Vec<String>>>,
     waiting: Vec<Waiting>,
-    state: Option<PathBuf>,
+    store: Option<Store>,
+    commands: Option<PathBuf>,
+    /// Services that are no endpoints.
+    outside: Registrations,
+    /// What of them is on the disk: nothing is written twice.
+    kept: BTreeMap<Registered, Vec<u8>>,
+    jobs: JoinSet<(u64, Health, String)>,
+    /// Lines for the operator.
+    news: VecDeque<String>,
 }
 
 impl Desk {
-    async fn run(mut self, mut orders: mpsc::Receiver<oneshot::Sender<Vec<ServiceLine>>>) {
+    async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         loop {
             let now = self.endpoint.hold.core.clock.now();
-            let due = self.machine.next_tick().since(now).clamp(SOON, LONGEST);
+            let due = self.machine.next_tick().min(self.outside.next_due());
+            let due = due.since(now).clamp(SOON, LONGEST);
             tokio::select! {
                 order = orders.recv() => match order {
                     // Whoever no longer waits does not mind.
-                    Some(tell) => drop(tell.send(self.lines())),
+                    Some(Order::List(tell)) => drop(tell.send(self.lines())),
+                    Some(Order::News(tell)) => {
+                        let news = self.news.drain(..).collect();
+                        drop(tell.send((news, self.outside.counters())));
+                    }
                     None => return,
                 },
                 change = self.watch.next() => match change {
-                    Some(change) => self.changed(change.change, &change.instance),
+                    Some(change) => self.changed(change.change, &change.instance).await,
                     None => return,
                 },
                 request = self.server.next() => match request {
-                    Some(request) => self.answer(request),
+                    Some(request) => self.answer(request).await,
                     None => return,
                 },
+                Some(done) = self.jobs.join_next() => {
+                    if let Ok((ticket, health, text)) = done {
+                        let now = self.endpoint.hold.core.clock.now();
+                        self.outside.finished(now, ticket, health, &text);
+                    }
+                }
                 () = pause(due) => {}
             }
             let now = self.endpoint.hold.core.clock.now();
+            self.look_after(now).await;
             self.machine.tick(now);
             self.tell();
         }
@@ -163,10 +228,14 @@ impl Desk {
         let each = self.machine.services().map(|(service, standing, takes, instances)| {
             ServiceLine { service: Arc::clone(service), standing, takes, instances }
         });
-        each.collect()
+        let missing = self.machine.never_offered().into_iter().map(|service| {
+            let standing = Standing::Missing;
+            ServiceLine { service, standing, takes: 0, instances: 0 }
+        });
+        each.chain(missing).collect()
     }
 
-    fn changed(&mut self, change: Change, instance: &Instance) {
+    async fn changed(&mut self, change: Change, instance: &Instance) {
         if instance.role() == Role::Broker || instance.service().starts_with(ROLES) {
             return;
         }
@@ -185,12 +254,15 @@ impl Desk {
             known.retain(|other, _| *other == key);
             if known.insert(key, requires.clone()).as_ref() != Some(&requires) {
                 self.machine.need(service, requires.iter().map(|it| optional(it)));
-                self.keep();
+                self.keep(service, &requires).await;
             }
         }
     }
 
-    fn answer(&mut self, mut request: Request) {
+    async fn answer(&mut self, mut request: Request) {
+        if request.body().first().is_some_and(|byte| *byte > 0x7f) {
+            return self.registering(request).await;
+        }
         let text = String::from_utf8_lossy(request.body()).into_owned();
         let words: Vec<&str> = text.split_whitespace().collect();
         let answer = match *words {
@@ -251,29 +323,35 @@ impl Desk {
         }
     }
 
-    /// Takes up what dependants required before a restart.
-    fn remember(&mut self) {
-        let text = self.state.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
-        for line in text.unwrap_or_default().lines() {
-            let mut words = line.split('\t');
-            let Some(name) = words.next() else { continue };
-            self.machine.need(name, words.map(optional));
+    /// Takes up what stood before a restart (B-38).
+    fn remember(&mut self) -> Result<(), String> {
+        let Some(store) = self.store.clone() else { return Ok(()) };
+        for (name, needs) in store.all(Kept::Needs)? {
+            let name = String::from_utf8_lossy(&name).into_owned();
+            let needs = String::from_utf8_lossy(&needs).into_owned();
+            self.machine.need(&name, needs.split('\t').map(optional));
+        }
+        for (_, value) in store.all(Kept::Registered)? {
+            self.restore(&value)?;
+        }
+        Ok(())
+    }
+
+    /// Writes what a dependant requires.
+    async fn keep(&mut self, name: &str, needs: &[String]) {
+        let Some(store) = &self.store else { return };
+        let (key, value) = (name.as_bytes().to_vec(), needs.join("\t").into_bytes());
+        if let Err(error) = store.put(Kept::Needs, key, Some(value)).await {
+            self.note(error);
         }
     }
 
-    /// Writes what dependants require: whole, or not at all.
-    fn keep(&self) {
-        let Some(file) = &self.state else { return };
-        let mut text = String::new();
-        for (name, instances) in &self.needs {
-            let needs = instances.values().next().map(|needs| needs.join("\t")).unwrap_or_default();
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "{name}\t{needs}");
+    /// A line for the operator.
+    fn note(&mut self, line: String) {
+        if self.news.len() >= NEWS_MAX {
+            self.news.pop_front();
         }
-        let beside = file.with_extension("new");
-        // A file that cannot be written costs its use after a restart, nothing now.
-        let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, file));
-        drop(written);
+        self.news.push_back(line);
     }
 }
 
@@ -292,8 +370,8 @@ fn in_words(standing: Standing) -> &'static str {
     }
 }
 
-/// The service of registries.
-const REGISTRY: &str = "motet.registry";
+/// Lines for the operator that are kept.
+const NEWS_MAX: usize = 1_024;
 /// Services of roles are not listed.
 const ROLES: &str = "motet.";
 /// Requests open at once, those that wait for notices among them.

@@ -1,0 +1,225 @@
+//! Registrations at a registry: the machine of `motet-proto`, its checks, its disk.
+
+use motet_proto::roles::checks::{Health, Probe};
+use motet_proto::roles::registrations::{Refused, Registered};
+use motet_proto::{EndpointId, Time};
+
+use super::{Desk, Kept, optional, probe};
+use crate::role::registered::{Ask, Name, Registrant, Row, encode};
+use crate::service::{Answer, Request, ServiceStatus};
+
+/// As it lies on the disk.
+#[derive(Debug, minicbor::Encode, minicbor::Decode)]
+struct Lying {
+    #[n(0)]
+    of: Name,
+    #[n(1)]
+    owner: minicbor::bytes::ByteVec,
+    #[n(2)]
+    what: Registrant,
+    #[n(3)]
+    maintenance: Option<String>,
+}
+
+impl Desk {
+    /// Ends leases, starts checks that are due, passes on what has changed.
+    pub(super) async fn look_after(&mut self, now: Time) {
+        self.outside.tick(now);
+        while let Some(job) = self.outside.next_job(now) {
+            self.jobs.spawn(probe::run(job, self.commands.clone()));
+        }
+        while let Some(change) = self.outside.next_change() {
+            let Registered { service, instance } = &change.of;
+            let why = if change.reason.is_empty() { "" } else { ": " };
+            let state = change.health.map_or("gone", Health::as_str);
+            let line = format!("{service}/{instance}: {state}{why}{}", change.reason);
+            match change.health {
+                Some(health) => self.machine.stands(now, service, instance.as_str(), health),
+                None => {
+                    self.machine.gone(now, service, instance.as_str());
+                    if let Err(error) = self.forget(&change.of).await {
+                        self.note(error);
+                    }
+                }
+            }
+            self.note(line);
+        }
+    }
+
+    pub(super) async fn registering(&mut self, request: Request) {
+        let (now, from) = (self.endpoint.hold.core.clock.now(), request.origin());
+        let answer = match minicbor::decode::<Ask>(request.body()) {
+            Ok(Ask::Register { of, what }) => self.register(now, from, &of, &what).await,
+            Ok(Ask::Remove { of }) => {
+                let done = self.outside.remove(from, &registered(&of));
+                self.judged(done, &of, request.client_name())
+            }
+            Ok(Ask::Report { of, health, text }) => match Health::from_word(&health) {
+                Some(health) => {
+                    let done = self.outside.report(now, from, &registered(&of), health, &text);
+                    self.judged(done, &of, request.client_name())
+                }
+                None => bad("a health is passing, warning or critical"),
+            },
+            Ok(Ask::Maintain { of, why }) => self.maintain(&of, why, request.client_name()).await,
+            Ok(Ask::Find { service }) => {
+                let views = self.outside.views(now, service.as_deref());
+                let rows = views.map(|it| Row {
+                    of: (&it.of).into(),
+                    address: it.spec.address,
+                    health: it.health.as_str().to_owned(),
+                    reason: it.reason,
+                    maintenance: it.maintenance,
+                    left_ms: u64::try_from(it.left.as_millis()).unwrap_or(u64::MAX),
+                });
+                Answer::new(encode(&rows.collect::<Vec<_>>()))
+            }
+            Err(_) => bad("this is no registration; are all of one version?"),
+        };
+        // Nobody waiting for it is fine.
+        let _ = request.answer(answer);
+    }
+
+    async fn register(
+        &mut self,
+        now: Time,
+        from: EndpointId,
+        of: &Name,
+        what: &Registrant,
+    ) -> Answer {
+        let Some(spec) = what.spec() else { return bad("a kind of check that is not known here") };
+        for check in &spec.checks {
+            let Probe::Command(name) = &check.probe else { continue };
+            let plain = !name.contains(['/', '\\']) && !name.starts_with('.');
+            if self.commands.is_none() || !plain {
+                let text = "this registry runs no such program as a check; name a file of the folder \
+                            that it was given with --commands";
+                return Answer::status(ServiceStatus::Refused, text);
+            }
+        }
+        let named = registered(of);
+        let new = match self.outside.register(now, from, &named, &spec) {
+            Ok(new) => new,
+            Err(refused) => return self.judged(Err(refused), of, &from.to_string()),
+        };
+        let standing = self.outside.views(now, Some(&of.service)).find(|it| it.of == named);
+        let maintenance = standing.and_then(|it| it.maintenance);
+        if let Err(error) = self.lay_down(of, from, what, maintenance).await {
+            // It is not promised what would be forgotten.
+            if new {
+                let _ = self.outside.remove(from, &named);
+            }
+            return Answer::failed(507, error);
+        }
+        if !what.requires.is_empty() {
+            self.machine.need(&of.service, what.requires.iter().map(|it| optional(it)));
+            self.keep(&of.service, &what.requires).await;
+        }
+        Answer::new(if new { "new" } else { "renewed" })
+    }
+
+    async fn maintain(&mut self, of: &Name, why: Option<String>, by: &str) -> Answer {
+        let named = registered(of);
+        let done = self.outside.maintain(&named, why.as_deref());
+        if done.is_ok()
+            && let Some(bytes) = self.kept.get(&named)
+            && let Ok(lying) = minicbor::decode::<Lying>(bytes)
+            && let Some(owner) = id(&lying)
+            && let Err(error) = self.lay_down(of, owner, &lying.what, why).await
+        {
+            return Answer::failed(507, error);
+        }
+        self.judged(done, of, by)
+    }
+
+    /// The answer; what is refused is told to the operator as well.
+    fn judged(&mut self, done: Result<(), Refused>, of: &Name, by: &str) -> Answer {
+        let Err(refused) = done else { return Answer::new("done") };
+        let (status, text) = match refused {
+            Refused::NotYours => {
+                (ServiceStatus::Refused, "another endpoint holds this name; choose another --id")
+            }
+            Refused::Unknown => {
+                (ServiceStatus::BadRequest, "nothing is registered so; see: motet service list")
+            }
+            Refused::BadText => (
+                ServiceStatus::BadRequest,
+                "names have 1 to 256 bytes without control characters; addresses and targets at most 256",
+            ),
+            Refused::BadTime => (
+                ServiceStatus::BadRequest,
+                "a lease lasts from 500 ms to a day, intervals and times of checks from 100 ms to an hour",
+            ),
+            Refused::Full => (
+                ServiceStatus::Overload,
+                "this registry, this endpoint or this instance has too many",
+            ),
+            Refused::NoReport => (ServiceStatus::BadRequest, "it has no check of kind ttl"),
+        };
+        if refused == Refused::NotYours {
+            self.note(format!("{}/{}: refused to {by}: {text}", of.service, of.instance));
+        }
+        Answer::status(status, text)
+    }
+
+    async fn lay_down(
+        &mut self,
+        of: &Name,
+        owner: EndpointId,
+        what: &Registrant,
+        maintenance: Option<String>,
+    ) -> Result<(), String> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let owner = owner.0.to_vec().into();
+        let value = encode(&Lying { of: of.clone(), owner, what: what.clone(), maintenance });
+        let named = registered(of);
+        if self.kept.get(&named) == Some(&value) {
+            return Ok(());
+        }
+        store.put(Kept::Registered, encode(of), Some(value.clone())).await?;
+        self.kept.insert(named, value);
+        Ok(())
+    }
+
+    async fn forget(&mut self, of: &Registered) -> Result<(), String> {
+        let known = self.kept.remove(of).is_some();
+        match &self.store {
+            Some(store) if known => {
+                store.put(Kept::Registered, encode(&Name::from(of)), None).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes up one registration; its lease begins anew, so that its owner has time to come back.
+    pub(super) fn restore(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let damaged = || {
+            "the registry's state holds a registration that cannot be read; move the \
+                          file away and start with an empty one"
+                .to_owned()
+        };
+        let lying: Lying = minicbor::decode(bytes).map_err(|_| damaged())?;
+        let (owner, spec) = (id(&lying).ok_or_else(damaged)?, lying.what.spec());
+        let named = registered(&lying.of);
+        let now = self.endpoint.hold.core.clock.now();
+        let spec = spec.ok_or_else(damaged)?;
+        self.outside.register(now, owner, &named, &spec).map_err(|_| damaged())?;
+        if let Some(why) = &lying.maintenance {
+            self.outside.maintain(&named, Some(why)).map_err(|_| damaged())?;
+        }
+        self.kept.insert(named, bytes.to_vec());
+        Ok(())
+    }
+}
+
+fn id(lying: &Lying) -> Option<EndpointId> {
+    lying.owner.as_slice().try_into().ok().map(EndpointId)
+}
+
+fn registered(of: &Name) -> Registered {
+    Registered { service: of.service.clone(), instance: of.instance.clone() }
+}
+
+fn bad(text: &str) -> Answer {
+    Answer::status(ServiceStatus::BadRequest, text)
+}
