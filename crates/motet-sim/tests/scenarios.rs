@@ -98,6 +98,7 @@ tell! {
         what_one_says_of_itself_reaches_all
         a_session_is_made_when_it_is_needed_and_closed_when_it_is_not
         after_a_split_of_30_s_both_sides_know_all_again
+        a_return_that_passed_one_by_is_learned_by_comparing
     }
     services {
         the_key_of_another_caller_is_another_deed

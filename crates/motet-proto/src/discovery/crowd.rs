@@ -513,12 +513,15 @@ impl Crowd {
                 continue;
             }
             let later = theirs.incarnation > incarnation;
+            // It lives there and not here: a new life of it has passed us by (M-15).
+            let missed = !crate::planted::on("returns_pass_by")
+                && known.is_some_and(|it| !self.swim.is_alive(it.profile.member.identity.key));
             let interest_version = match (!self.wants_interest(), later) {
                 (true, _) => u64::MAX >> 2,
                 (false, true) => 0,
                 (false, false) => interest,
             };
-            let addr_version = if later { 0 } else { addr_version };
+            let addr_version = if later || missed { 0 } else { addr_version };
             if theirs.addr_version > addr_version || theirs.interest_version > interest_version {
                 pulls.push(AePull { id: theirs.id, addr_version, interest_version });
             }

@@ -95,6 +95,7 @@ stories! {
     crowd::what_one_says_of_itself_reaches_all,
     crowd::a_session_is_made_when_it_is_needed_and_closed_when_it_is_not,
     crowd::after_a_split_of_30_s_both_sides_know_all_again,
+    crowd::a_return_that_passed_one_by_is_learned_by_comparing,
     services::the_key_of_another_caller_is_another_deed,
     services::a_deed_that_is_asked_for_twice_is_done_once,
     services::what_waited_over_its_deadline_is_not_begun,

@@ -25,6 +25,7 @@
 
 mod chance;
 mod compact;
+mod dead;
 mod gate;
 mod health;
 mod table;
@@ -166,7 +167,10 @@ pub struct Swim {
     renew_at: Time,
     /// Who told us that we are dead: it hears first of the next generation.
     accuser: Option<Handle>,
+    round: dead::Round,
     started: bool,
+    /// We have said goodbye.
+    over: bool,
 }
 
 /// What happens later.
@@ -230,7 +234,9 @@ impl Swim {
             renewed: VecDeque::new(),
             renew_at: Time::NEVER,
             accuser: None,
+            round: dead::Round::default(),
             started: false,
+            over: false,
         }
     }
 
@@ -358,7 +364,18 @@ impl Swim {
                 Due::Ask(suspect, count) => self.io.ask(suspect, count),
             }
         }
+        if self.round.at() <= now {
+            self.ask_the_dead();
+        }
         self.settle();
+    }
+
+    /// One of those that died last and one in turn are announced to: who lives answers, and each
+    /// learns of the other's present life.
+    fn ask_the_dead(&mut self) {
+        for handle in self.round.take(&self.io.table) {
+            let _ = self.foca.announce(handle, &mut self.io);
+        }
     }
 
     fn fire(&mut self, timer: Timer<Handle>, score: u32) {
@@ -389,7 +406,7 @@ impl Swim {
     pub fn deadline(&self) -> Time {
         let timer = self.io.timers.first_key_value().map_or(Time::NEVER, |((at, _), _)| *at);
         let dead = self.io.table.oldest_dead().map_or(Time::NEVER, |(since, _)| since + DEAD_KEPT);
-        timer.min(dead).min(self.renew_at)
+        timer.min(dead).min(self.renew_at).min(self.round.at())
     }
 
     /// The next thing to do.
@@ -402,7 +419,8 @@ impl Swim {
         self.io.now = now;
         let _ = self.foca.leave_cluster(&mut self.io);
         self.io.timers.clear();
-        (self.io.defunct, self.renew_at) = (false, Time::NEVER);
+        (self.io.defunct, self.renew_at, self.over) = (false, Time::NEVER, true);
+        self.round.plan(now, &self.io.table, false);
     }
 
     /// Members that live, suspects included, ourselves not.
@@ -489,6 +507,8 @@ impl Swim {
             self.accuser = self.io.sender.map(|(handle, _)| handle);
             self.plan_renewal();
         }
+        let asks = !self.over && self.renew_at == Time::NEVER;
+        self.round.plan(now, &self.io.table, asks);
     }
 
     fn plan_renewal(&mut self) {
@@ -734,7 +754,7 @@ fn config(n: usize) -> Config {
         max_packet_size: times(PACKET_MAX),
         notify_down_members: true,
         periodic_announce: every(Duration::from_secs(30), 1),
-        periodic_announce_to_down_members: every(Duration::from_secs(30), 2),
+        periodic_announce_to_down_members: None, // `dead` decides
         periodic_gossip: every(Duration::from_millis(500), 2),
     }
 }

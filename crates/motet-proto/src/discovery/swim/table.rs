@@ -4,6 +4,7 @@ use crate::Time;
 use crate::ids::{EndpointId, EndpointKey};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::ops::Bound;
 use core::time::Duration;
 use motet_wire::record::swim::{SwimIdentity, SwimState};
 
@@ -71,6 +72,8 @@ pub(super) struct Table {
     ids: BTreeMap<EndpointId, u32>,
     /// The dead, oldest first.
     gone: BTreeSet<(Time, u32)>,
+    /// When somebody died or came back last.
+    stirred: Time,
 }
 
 impl Table {
@@ -142,10 +145,30 @@ impl Table {
             return;
         }
         self.gone.remove(&(entry.since, slot));
+        if entry.state == SwimState::Down || state == SwimState::Down {
+            self.stirred = now;
+        }
         (entry.state, entry.since) = (state, now);
         if state == SwimState::Down {
             self.gone.insert((now, slot));
         }
+    }
+
+    /// When somebody died or came back last.
+    pub(super) fn stirred(&self) -> Time {
+        self.stirred
+    }
+
+    /// Who died before this one; else who died last.
+    pub(super) fn died_before(&self, this: Option<(Time, u32)>) -> Option<(Time, u32)> {
+        let before = this.and_then(|this| self.gone.range(..this).next_back());
+        before.or_else(|| self.gone.last()).copied()
+    }
+
+    /// Who died after this one; else who is dead for longest.
+    pub(super) fn died_after(&self, this: Option<(Time, u32)>) -> Option<(Time, u32)> {
+        let after = |this| self.gone.range((Bound::Excluded(this), Bound::Unbounded)).next();
+        this.and_then(after).or_else(|| self.gone.first()).copied()
     }
 
     /// The one that is dead for longest.

@@ -220,6 +220,34 @@ fn the_dead_are_bounded_by_the_living_and_forgotten_after_a_day() {
     assert_eq!(swim.dead(), 0);
 }
 
+#[test] // M-10
+fn the_dead_are_asked_the_latest_first_and_seldom_when_nothing_happens() {
+    let mut swim = me();
+    for n in 1..=9 {
+        swim.told(START, &member(n, 1, SwimState::Alive));
+    }
+    for n in 2..=9 {
+        let at = START + Duration::from_millis(u64::from(n));
+        swim.told(at, &member(n, 1, SwimState::Down));
+    }
+    let _ = actions(&mut swim);
+    let asked = |swim: &mut Swim, until| {
+        run(swim, until);
+        let asks = sent(swim).into_iter().filter(|it| it.message == SwimMessage::Announce);
+        let dead = asks.filter(|it| it.dst.0 != key(1, 1)).map(|it| it.dst.0.id.0[3]);
+        dead.collect::<Vec<_>>()
+    };
+    assert_eq!(asked(&mut swim, START + S * 6), [9, 2], "the last, and the first in turn");
+    assert_eq!(asked(&mut swim, START + S * 11), [8, 3]);
+    run(&mut swim, START + S * 700);
+    let _ = actions(&mut swim);
+    let later = asked(&mut swim, START + S * 760);
+    assert!((2..=4).contains(&later.len()), "two in 30 s, or one twice in turn: {later:?}");
+    swim.leave(START + S * 761);
+    let _ = actions(&mut swim);
+    assert!(asked(&mut swim, START + S * 900).is_empty(), "who has left asks nobody");
+}
+
 #[test] // M-11, P50
 fn who_is_declared_dead_comes_back_twice_and_then_stays_away() {
     let mut swim = me();
