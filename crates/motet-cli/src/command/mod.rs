@@ -89,7 +89,14 @@ impl Command {
 
     /// Whether it is a server that ends by itself when it is interrupted: politely, and with 0.
     pub(crate) fn is_role(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Broker(_) | Self::Nameserver | Self::Registry(_))
+        matches!(
+            self,
+            Self::Serve(_)
+                | Self::Broker(_)
+                | Self::Nameserver
+                | Self::Registry(_)
+                | Self::Service(service::Verb::Register(_))
+        )
     }
 }
 

@@ -103,8 +103,7 @@ pub(crate) async fn register(args: RegisterArgs, context: &Context) -> Result<Ex
     let held = registries.hold(what).await?;
     context.out.line(format!("{}/{id} is registered", args.service))?;
     interrupt.caught().await;
-    drop(held);
-    registries.remove(&args.service, &id).await?;
+    held.end().await?;
     Ok(Exit::Done)
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use motet_proto::roles::checks::{CheckSpec, Health, Probe};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 pub(crate) use messages::{Ask, Name, Registrant, Row};
 
@@ -107,7 +108,8 @@ impl Registries {
         self.register(&what).await?;
         let (stop, mut stopped) = watch::channel(());
         let registries = self.clone();
-        tokio::spawn(async move {
+        let of = what.of.clone();
+        let renewing = tokio::spawn(async move {
             let every = Duration::from_millis(what.what.ttl_ms) / 3;
             loop {
                 tokio::select! {
@@ -118,7 +120,7 @@ impl Registries {
                 let _ = registries.register(&what).await;
             }
         });
-        Ok(Held { _stop: stop })
+        Ok(Held { registries: self.clone(), of, stop, renewing })
     }
 
     /// Ends a lease of this endpoint.
@@ -209,10 +211,29 @@ impl Registries {
     }
 }
 
-/// A lease that is renewed as long as this is kept.
+/// A lease that is renewed as long as this is kept. Dropped, it runs out; [`end`](Self::end) ends it.
 #[derive(Debug)]
 pub struct Held {
-    _stop: watch::Sender<()>,
+    registries: Registries,
+    of: Name,
+    stop: watch::Sender<()>,
+    renewing: JoinHandle<()>,
+}
+
+impl Held {
+    /// Ends the lease at all registries, once a renewal that is under way has ended.
+    ///
+    /// # Errors
+    /// [`CallError`]: where it could not be ended it runs out.
+    ///
+    /// # Cancel safety
+    /// Abandoned, the lease runs out.
+    pub async fn end(self) -> Result<(), CallError> {
+        drop(self.stop);
+        // It ends by itself; one that panicked renews nothing either.
+        let _ = self.renewing.await;
+        self.registries.all(&Ask::Remove { of: self.of }).await.map(drop)
+    }
 }
 
 /// Reads a check: `ttl`, `tcp://HOST:PORT`, `http://HOST:PORT/PATH`, `command:NAME`.
