@@ -71,7 +71,8 @@ impl Servers {
             _ => serving.stats.failed += 1,
         }
         serving.stats.busy_us += u64::try_from(took.as_micros()).unwrap_or(u64::MAX >> 8);
-        if let Some(deed) = accepted.deed {
+        // What was not begun is begun by whoever asks again.
+        if let Some(deed) = accepted.deed.filter(|_| !reply.status.not_begun()) {
             // No shorter than anybody may ask again (V-21).
             let until = (now + serving.settings.cache_for).max(accepted.request.deadline);
             let kept = if accepted.overfull { Vec::new() } else { accepted.kept };

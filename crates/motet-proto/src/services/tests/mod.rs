@@ -295,6 +295,26 @@ fn a_promise_ends_with_its_time() {
 }
 
 #[test] // V-21
+fn that_nothing_was_begun_is_not_kept() {
+    let mut two = Two::new(ServeSettings::default());
+    let keyed = || CallSpec {
+        key: Some(Bytes::from_static(b"k")),
+        settings: CallSettings { wait: WaitFor::Nothing, ..CallSettings::default() },
+        ..spec("x")
+    };
+    let first = two.call(at(1), keyed());
+    let request = two.server.next_request(at(1), two.serving).expect("it came");
+    let reply = ReplySpec { status: ServiceStatus::Unavailable, ..ReplySpec::default() };
+    two.server.respond(at(2), request.id, reply, 1 << 20).expect("it is waited for");
+    two.carry(at(2));
+    assert_eq!(status(two.caller.take_output(first)), Some(ServiceStatus::Unavailable));
+    let second = two.call(at(3), keyed());
+    let request = two.server.next_request(at(3), two.serving).expect("it is begun now");
+    two.respond(at(4), request.id, "done");
+    assert!(matches!(two.caller.take_output(second), Some(CallOutput::Done(_))));
+}
+
+#[test] // V-21
 fn the_reply_cache_stays_within_its_bytes_and_forgets_answers_before_deeds() {
     let small = ServeSettings { cache_bytes: 2_000, ..ServeSettings::default() };
     let mut two = Two::new(small);

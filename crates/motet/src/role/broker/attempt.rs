@@ -62,7 +62,7 @@ impl Attempt {
         loop {
             let reply = tokio::select! {
                 reply = replies.next() => reply,
-                () = self.request.cancelled() => return (Outcome::Answered, Some(Answer::default())),
+                () = self.request.cancelled() => return (Outcome::Answered, Some(taken_back())),
                 _ = &mut self.withdrawn => return (Outcome::Lost, None),
             };
             match reply {
@@ -88,6 +88,12 @@ impl Attempt {
             pause(SLOW_CALLER).await;
         }
     }
+}
+
+/// For whoever asked again with the same key after the first one had given up, and now has to ask
+/// anew. It is kept for nobody.
+pub(super) fn taken_back() -> Answer {
+    Answer::status(ServiceStatus::Unavailable, "who asked first has taken it back; ask again")
 }
 
 /// What an error of the attempt means. After the first part it cannot begin anew.

@@ -12,7 +12,7 @@ use motet_proto::wire::service::Inquiry;
 use motet_proto::{EndpointId, EndpointKey, PubQos, Time};
 use tokio::sync::{mpsc, oneshot};
 
-use super::attempt::Attempt;
+use super::attempt::{Attempt, taken_back};
 use super::questions::{self, QUESTIONS};
 use super::{BrokerError, Report};
 use crate::endpoint::Endpoint;
@@ -391,6 +391,7 @@ impl Desk {
                     let limit = request.remaining();
                     // Either way nobody waits for it any more.
                     let _ = tokio::time::timeout(limit, request.cancelled()).await;
+                    let _ = request.answer(taken_back());
                 });
             }
             Some(Place::Out { withdraw, .. }) => {
@@ -408,7 +409,10 @@ impl Desk {
         });
         let now = self.now();
         for task in unwanted.collect::<Vec<_>>() {
-            self.places.remove(&task);
+            if let Some(Place::Here(request)) = self.places.remove(&task) {
+                // Mostly nobody waits for it.
+                let _ = request.answer(taken_back());
+            }
             self.machine.cancel(now, task);
         }
     }
