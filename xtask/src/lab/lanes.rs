@@ -244,12 +244,12 @@ pub(super) fn cut(lab: &Lab, figures: &mut Figures) -> Outcome {
     );
     let mut writer = lab.member(&a, "writer", &writing)?;
     writer.wait("begun", LIMIT)?;
-    hosts[0].filter_v4(&format!("-A INPUT -d {LANES} -j DROP"))?;
+    cut_lanes(&hosts[0])?;
     figures.value("one_cut_fallback_ms", carried(&mut writer, &all[..1], "unicast")?);
     let others = carried(&mut writer, &all[1..], "lane")?;
     demand(others < 1_000.0, || "the others left the lane as well".into())?;
     for host in &hosts[1..] {
-        host.filter_v4(&format!("-A INPUT -d {LANES} -j DROP"))?;
+        cut_lanes(host)?;
     }
     figures.value("all_cut_fallback_ms", carried(&mut writer, &all, "unicast")?);
     let silent = longest_silence(&mut readers);
@@ -310,5 +310,12 @@ pub(super) fn snooping(lab: &Lab, figures: &mut Figures) -> Outcome {
     Ok(())
 }
 
-/// All lanes of IPv4.
-const LANES: &str = "239.192.138.0/26";
+/// No lane reaches this host any more, whichever family its session has.
+fn cut_lanes(host: &Host) -> Outcome {
+    host.filter_v4(&format!("-A INPUT -d {LANES_V4} -j DROP"))?;
+    host.filter_v6(&format!("-A INPUT -d {LANES_V6} -j DROP"))
+}
+
+/// All lanes of each family, without the groups of discovery.
+const LANES_V4: &str = "239.192.138.0/26";
+const LANES_V6: &str = "ff12::6d6f:7465:0/122";

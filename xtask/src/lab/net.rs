@@ -186,12 +186,17 @@ impl Host {
     /// One rule for IPv4 and IPv6, as `-A INPUT … -j DROP`.
     pub(super) fn filter(&self, rule: &str) -> Outcome {
         self.filter_v4(rule)?;
-        self.filter_of("ip6tables", rule)
+        self.filter_v6(rule)
     }
 
     /// One rule for IPv4.
     pub(super) fn filter_v4(&self, rule: &str) -> Outcome {
         self.filter_of("iptables", rule)
+    }
+
+    /// One rule for IPv6.
+    pub(super) fn filter_v6(&self, rule: &str) -> Outcome {
+        self.filter_of("ip6tables", rule)
     }
 
     fn filter_of(&self, tables: &str, rule: &str) -> Outcome {
