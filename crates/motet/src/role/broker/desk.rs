@@ -11,6 +11,7 @@ use motet_proto::roles::broker::{
 use motet_proto::wire::service::Inquiry;
 use motet_proto::{EndpointId, EndpointKey, PubQos, Time};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep_until};
 
 use super::attempt::{Attempt, taken_back};
 use super::questions::{self, QUESTIONS};
@@ -18,7 +19,7 @@ use super::{BrokerError, Report};
 use crate::endpoint::Endpoint;
 use crate::message::Delivery;
 use crate::publisher::Publisher;
-use crate::role::{pause, seed};
+use crate::role::seed;
 use crate::service::{
     Answer, CallOptions, Caller, Change, Instance, InstanceState, Reach, Request, Role,
     ServeOptions, Server, ServiceStatus, ServiceWatch, WaitFor,
@@ -132,8 +133,10 @@ impl Desk {
 
     /// Runs until nobody holds the handle, or the endpoint has closed.
     pub(super) async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+        // Kept from turn to turn: under load something comes in before any pause is over.
+        let mut look_at = Instant::now();
         loop {
-            let due = pause(self.idle());
+            look_at = look_at.min(Instant::now() + self.idle());
             let core = Arc::clone(&self.endpoint.hold.core);
             tokio::select! {
                 () = core.findings.notified() => self.findings(),
@@ -163,11 +166,12 @@ impl Desk {
                     Some(request) => self.question(request),
                     None => return,
                 },
-                () = due => {
+                () = sleep_until(look_at) => {
                     self.sweep();
                     self.settle();
                     let now = self.now();
                     self.machine.tick(now);
+                    look_at = Instant::now() + self.idle();
                 }
             }
             self.act();
