@@ -106,7 +106,10 @@ fn gl_4_three_subscribers_print_each_message_once_in_order_under_loss_duplicatio
         ordered.sort();
         ordered.dedup();
         assert_eq!(ordered, reader.told, "twice, or out of order");
-        assert_eq!(reader.remarks(), Vec::<String>::new(), "missed");
+        // What was too old when a reader joined late is told, and lies before the first common one.
+        let mut missed = reader.remarks();
+        missed.retain(|line| !line.ends_with("(Expired)"));
+        assert_eq!(missed, Vec::<String>::new(), "missed");
         ordered.retain(|line| *line >= first);
         ordered
     });
