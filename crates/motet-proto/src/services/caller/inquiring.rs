@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Questions that wait for an answer. One that is pushed out is put again by whoever asks.
+const INQUIRIES_MAX: usize = 65_536;
+
 impl Callers {
     /// Asks a server about a key.
     pub(in crate::services) fn inquire(
@@ -14,6 +17,9 @@ impl Callers {
         let mut bytes = Vec::new();
         inquiry.encode(&mut bytes);
         self.say(to, bytes);
+        if self.inquiries.len() >= INQUIRIES_MAX {
+            self.inquiries.pop_first();
+        }
         self.inquiries.insert((to, inquiry.number));
     }
 

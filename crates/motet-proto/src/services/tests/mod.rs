@@ -282,6 +282,25 @@ fn what_is_promised_to_a_later_attempt_is_not_begun_for_an_earlier_one() {
     assert_eq!(found(&mut two, at(5)), Some((wire::Found::Here, 0)));
 }
 
+#[test] // ALL-3
+fn questions_that_nobody_answers_do_not_pile_up() {
+    let mut two = Two::new(ServeSettings::default());
+    let inquiry = |number| wire::Inquiry {
+        number,
+        remaining_us: 1_000_000,
+        origin: key(1, 0).id.0,
+        service: "s",
+        key: b"k",
+    };
+    for number in 0..=65_536 {
+        two.caller.inquire(at(1), key(2, 20), &inquiry(number));
+    }
+    two.carry(at(1));
+    let findings = core::iter::from_fn(|| two.caller.take_finding());
+    assert_eq!(findings.map(|(_, finding)| finding.number).min(), Some(1));
+    assert_eq!(counted(&mut two.caller).replies_unexpected, 1, "the first was pushed out");
+}
+
 #[test] // V-42
 fn a_promise_ends_with_its_time() {
     let mut two = Two::new(ServeSettings::default());
