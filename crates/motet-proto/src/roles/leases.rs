@@ -22,6 +22,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::is_plain;
 use crate::ids::EndpointId;
 use crate::time::Time;
 
@@ -361,9 +362,7 @@ fn remembered(ttl: Duration) -> Duration {
 }
 
 fn well_formed(named: &Named, held: &Held) -> bool {
-    let good = |text: &str, least: usize| {
-        (least..=NAME_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
-    };
+    let good = |text: &str, least: usize| is_plain(text, least..=NAME_MAX);
     good(&named.group, 1) && good(&named.name, 1) && good(&held.address, 0)
 }
 

@@ -16,3 +16,8 @@ pub mod checks;
 pub mod leases;
 pub mod registrations;
 pub mod requirements;
+
+/// Whether a text may stand in a table, and be shown: so many bytes, no control characters.
+fn is_plain(text: &str, bytes: core::ops::RangeInclusive<usize>) -> bool {
+    bytes.contains(&text.len()) && !text.chars().any(char::is_control)
+}

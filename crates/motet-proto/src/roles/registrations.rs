@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::checks::{Check, CheckSpec, Health, Probe};
+use super::is_plain;
 use crate::ids::EndpointId;
 use crate::time::Time;
 
@@ -184,16 +185,17 @@ impl Registrations {
         self.check(from, of, spec).map_err(|refused| self.count(refused))?;
         self.counters.registered += 1;
         let until = now + spec.ttl;
+        let checks = || spec.checks.iter().map(|it| Check::new(now, it)).collect::<Vec<_>>();
         if let Some(entry) = self.entries.get_mut(of) {
             entry.until = until;
             if entry.spec.checks != spec.checks {
-                entry.checks = spec.checks.iter().map(|it| Check::new(now, it)).collect();
+                entry.checks = checks();
             }
             entry.spec = spec.clone();
             self.judge(of);
             return Ok(false);
         }
-        let checks: Vec<Check> = spec.checks.iter().map(|it| Check::new(now, it)).collect();
+        let checks = checks();
         let said = worst(&checks);
         self.tell(of, Some(said.0), &said.1);
         let (spec, maintenance) = (spec.clone(), None);
@@ -203,9 +205,7 @@ impl Registrations {
     }
 
     fn check(&self, from: EndpointId, of: &Registered, spec: &Spec) -> Result<(), Refused> {
-        let good = |text: &str, least: usize| {
-            (least..=TEXT_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
-        };
+        let good = |text: &str, least: usize| is_plain(text, least..=TEXT_MAX);
         let within =
             |time: Duration, (least, most): (Duration, Duration)| (least..=most).contains(&time);
         let texts = good(&of.service, 1) && good(&of.instance, 1) && good(&spec.address, 0);

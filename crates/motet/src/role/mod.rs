@@ -38,6 +38,11 @@ fn seed() -> [u8; 32] {
     seed
 }
 
+/// A time as messages carry it.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Lets time pass: heartbeats and leases are times.
 #[expect(clippy::disallowed_methods, reason = "a role is a host: its clock is the real one")]
 async fn pause(time: Duration) {

@@ -7,9 +7,10 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use super::NAMES;
-use super::messages::{Ask, Done, Entry, decode, encode};
+use super::messages::{Ask, Done, Entry, decode};
+use crate::ask::encode;
 use crate::endpoint::Endpoint;
-use crate::role::pause;
+use crate::role::{millis, pause};
 use crate::service::{CallError, CallOptions, Caller, Replies, WaitFor};
 
 /// The name servers, whichever are there.
@@ -138,7 +139,7 @@ fn entry_of(names: &Names, name: &str, ttl: Duration) -> Entry {
         instance: id.0.to_vec().into(),
         life: incarnation,
         count: count(),
-        ttl_ms: u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX),
+        ttl_ms: millis(ttl),
         left_ms: None,
         address: names.endpoint.local_addr().to_string(),
     }

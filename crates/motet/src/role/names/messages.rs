@@ -6,6 +6,8 @@ use motet_proto::EndpointId;
 use motet_proto::roles::leases::{Held, Named, Record};
 use std::time::Duration;
 
+use crate::role::millis;
+
 /// A question to a name server.
 #[derive(Debug, Encode, Decode)]
 pub(super) enum Ask {
@@ -118,20 +120,13 @@ impl Entry {
 
 impl From<Record> for Entry {
     fn from(record: Record) -> Self {
-        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let Named { group, name, instance } = record.named;
-        let left_ms = record.held.as_ref().map(|(_, left)| ms(*left));
+        let left_ms = record.held.as_ref().map(|(_, left)| millis(*left));
         let address = record.held.map(|(held, _)| held.address).unwrap_or_default();
         let (life, count) = record.version;
-        let (instance, ttl_ms) = (instance.0.to_vec().into(), ms(record.ttl));
+        let (instance, ttl_ms) = (instance.0.to_vec().into(), millis(record.ttl));
         Self { group, name, instance, life, count, ttl_ms, left_ms, address }
     }
-}
-
-/// As bytes.
-pub(super) fn encode(value: &impl Encode<()>) -> Vec<u8> {
-    // Writing to memory does not fail.
-    minicbor::to_vec(value).unwrap_or_default()
 }
 
 /// From bytes; `None` if they are something else.
@@ -142,6 +137,7 @@ pub(super) fn decode<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ask::encode;
 
     #[test]
     fn an_entry_survives_the_way() {

@@ -10,8 +10,9 @@ use motet_proto::{EndpointId, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::messages::{Ask, Differing, Done, Entry, decode, encode};
+use super::messages::{Ask, Differing, Done, Entry, decode};
 use super::{NAMES, SYNC};
+use crate::ask::encode;
 use crate::endpoint::Endpoint;
 use crate::role::pause;
 use crate::service::{

@@ -7,6 +7,8 @@ use minicbor::{Decode, Encode};
 use motet_proto::roles::checks::{CheckSpec, Probe};
 use motet_proto::roles::registrations::{Registered, Spec};
 
+use crate::role::millis;
+
 /// What a registry is asked.
 #[derive(Clone, Debug, Encode, Decode)]
 pub(crate) enum Ask {
@@ -113,6 +115,13 @@ impl From<&Registered> for Name {
     }
 }
 
+#[cfg(feature = "registry")]
+impl From<&Name> for Registered {
+    fn from(of: &Name) -> Self {
+        Self { service: of.service.clone(), instance: of.instance.clone() }
+    }
+}
+
 impl Registrant {
     /// `None`: a kind of check that is not known here.
     #[cfg_attr(not(feature = "registry"), expect(dead_code, reason = "a registry reads it"))]
@@ -143,12 +152,11 @@ impl From<&CheckSpec> for CheckLine {
             Probe::Http(_) => "http",
             Probe::Command(_) => "command",
         };
-        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Self {
             kind: kind.to_owned(),
             target: spec.probe.target().to_owned(),
-            interval_ms: ms(spec.interval),
-            timeout_ms: ms(spec.timeout),
+            interval_ms: millis(spec.interval),
+            timeout_ms: millis(spec.timeout),
             rise: spec.rise,
             fall: spec.fall,
         }

@@ -10,7 +10,8 @@ use tokio::task::JoinHandle;
 
 pub(crate) use messages::{Ask, Name, Registrant, Row};
 
-use super::pause;
+use super::{millis, pause};
+use crate::ask::encode;
 use crate::endpoint::Endpoint;
 use crate::service::{CallError, CallOptions, Caller, ServiceStatus, WaitFor};
 
@@ -25,7 +26,7 @@ pub struct Outside {
 impl Outside {
     /// An instance of a service, under a name of its own, with a lease of 10 s and no checks.
     pub fn new(service: &str, instance: &str, address: &str) -> Self {
-        let of = Name { service: service.to_owned(), instance: instance.to_owned() };
+        let of = name(service, instance);
         let address = address.to_owned();
         let what = Registrant { address, ttl_ms: 10_000, checks: vec![], requires: vec![] };
         Self { of, what }
@@ -33,7 +34,7 @@ impl Outside {
 
     /// How long it stands without renewal: 500 ms to a day.
     pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.what.ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        self.what.ttl_ms = millis(ttl);
         self
     }
 
@@ -267,12 +268,6 @@ fn view(row: Row) -> OutsideView {
     let Name { service, instance } = row.of;
     let left = Duration::from_millis(row.left_ms);
     OutsideView { service, instance, address: row.address, state, reason, left }
-}
-
-/// As bytes.
-pub(crate) fn encode(value: &impl minicbor::Encode<()>) -> Vec<u8> {
-    // Writing to memory does not fail.
-    minicbor::to_vec(value).unwrap_or_default()
 }
 
 /// The service of registries.

@@ -5,7 +5,9 @@ use motet_proto::roles::registrations::{Refused, Registered};
 use motet_proto::{EndpointId, Time};
 
 use super::{Desk, Kept, optional, probe};
-use crate::role::registered::{Ask, Name, Registrant, Row, encode};
+use crate::ask::encode;
+use crate::role::millis;
+use crate::role::registered::{Ask, Name, Registrant, Row};
 use crate::service::{Answer, Request, ServiceStatus};
 
 /// As it lies on the disk.
@@ -51,12 +53,13 @@ impl Desk {
         let answer = match minicbor::decode::<Ask>(request.body()) {
             Ok(Ask::Register { of, what }) => self.register(now, from, &of, &what).await,
             Ok(Ask::Remove { of }) => {
-                let done = self.outside.remove(from, &registered(&of));
+                let done = self.outside.remove(from, &Registered::from(&of));
                 self.judged(done, &of, request.client_name())
             }
             Ok(Ask::Report { of, health, text }) => match Health::from_word(&health) {
                 Some(health) => {
-                    let done = self.outside.report(now, from, &registered(&of), health, &text);
+                    let done =
+                        self.outside.report(now, from, &Registered::from(&of), health, &text);
                     self.judged(done, &of, request.client_name())
                 }
                 None => bad("a health is passing, warning or critical"),
@@ -70,7 +73,7 @@ impl Desk {
                     health: it.health.as_str().to_owned(),
                     reason: it.reason,
                     maintenance: it.maintenance,
-                    left_ms: u64::try_from(it.left.as_millis()).unwrap_or(u64::MAX),
+                    left_ms: millis(it.left),
                 });
                 Answer::new(encode(&rows.collect::<Vec<_>>()))
             }
@@ -97,7 +100,7 @@ impl Desk {
                 return Answer::status(ServiceStatus::Refused, text);
             }
         }
-        let named = registered(of);
+        let named = Registered::from(of);
         let new = match self.outside.register(now, from, &named, &spec) {
             Ok(new) => new,
             Err(refused) => return self.judged(Err(refused), of, &from.to_string()),
@@ -119,7 +122,7 @@ impl Desk {
     }
 
     async fn maintain(&mut self, of: &Name, why: Option<String>, by: &str) -> Answer {
-        let named = registered(of);
+        let named = Registered::from(of);
         let done = self.outside.maintain(&named, why.as_deref());
         if done.is_ok()
             && let Some(bytes) = self.kept.get(&named)
@@ -172,7 +175,7 @@ impl Desk {
         let Some(store) = &self.store else { return Ok(()) };
         let owner = owner.0.to_vec().into();
         let value = encode(&Lying { of: of.clone(), owner, what: what.clone(), maintenance });
-        let named = registered(of);
+        let named = Registered::from(of);
         if self.kept.get(&named) == Some(&value) {
             return Ok(());
         }
@@ -200,7 +203,7 @@ impl Desk {
         };
         let lying: Lying = minicbor::decode(bytes).map_err(|_| damaged())?;
         let (owner, spec) = (id(&lying).ok_or_else(damaged)?, lying.what.spec());
-        let named = registered(&lying.of);
+        let named = Registered::from(&lying.of);
         let now = self.endpoint.hold.core.clock.now();
         let spec = spec.ok_or_else(damaged)?;
         self.outside.register(now, owner, &named, &spec).map_err(|_| damaged())?;
@@ -214,10 +217,6 @@ impl Desk {
 
 fn id(lying: &Lying) -> Option<EndpointId> {
     lying.owner.as_slice().try_into().ok().map(EndpointId)
-}
-
-fn registered(of: &Name) -> Registered {
-    Registered { service: of.service.clone(), instance: of.instance.clone() }
 }
 
 fn bad(text: &str) -> Answer {
