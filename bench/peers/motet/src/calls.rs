@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use bench_harness::{Args, Calls, Echo, Outcome};
+use bench_harness::{Args, Calls, Echo, Outcome, Role};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use motet::role::Broker;
-use motet::service::{CallOptions, Role, ServeOptions};
+use motet::service::{CallOptions, Role as Part, ServeOptions};
 
 use crate::{LIMIT, open};
 
@@ -16,12 +16,24 @@ const CALL_LIMIT: Duration = Duration::from_secs(2);
 /// Between two looks whether the others are known.
 const LOOK: Duration = Duration::from_millis(5);
 
-pub(crate) async fn call(args: &Args) -> Outcome {
+/// Runs a role as a task: tokio asks the kernel once more each time it wakes what it blocks on.
+pub(crate) async fn run(args: Args) -> Outcome {
+    tokio::spawn(async move {
+        match args.role {
+            Role::Answer => answer(&args).await,
+            Role::Broker => broker(&args).await,
+            _ => call(&args).await,
+        }
+    })
+    .await?
+}
+
+async fn call(args: &Args) -> Outcome {
     let endpoint = open(args).await?;
     let caller = endpoint.caller(SERVICE, CallOptions::new().timeout(CALL_LIMIT))?;
     let watch = endpoint.service(SERVICE)?;
     let (role, wanted) =
-        if args.brokered() { (Role::Broker, 1) } else { (Role::Direct, args.servers()?) };
+        if args.brokered() { (Part::Broker, 1) } else { (Part::Direct, args.servers()?) };
     while watch.instances().iter().filter(|it| it.role() == role).count() < wanted {
         tokio::time::sleep(LOOK).await;
     }
@@ -43,7 +55,7 @@ pub(crate) async fn call(args: &Args) -> Outcome {
     Ok(())
 }
 
-pub(crate) async fn answer(args: &Args) -> Outcome {
+async fn answer(args: &Args) -> Outcome {
     let endpoint = open(args).await?;
     let mut server = endpoint.serve(SERVICE, ServeOptions::new()).await?;
     let _echo = Echo::ready();
@@ -55,7 +67,7 @@ pub(crate) async fn answer(args: &Args) -> Outcome {
 }
 
 /// As `motet broker`, in a process of its own.
-pub(crate) async fn broker(args: &Args) -> Outcome {
+async fn broker(args: &Args) -> Outcome {
     let endpoint = open(args).await?;
     let broker = Broker::new().start(&endpoint).await?;
     let workers = async || {

@@ -35,9 +35,7 @@ fn main() -> ExitCode {
                 Role::First => receive_first(&args, first).await,
                 Role::Idle => idle(&args).await,
                 Role::Hoard => hoard(&args).await,
-                Role::Call => calls::call(&args).await,
-                Role::Answer => calls::answer(&args).await,
-                Role::Broker => calls::broker(&args).await,
+                Role::Call | Role::Answer | Role::Broker => calls::run(args).await,
                 role @ Role::Serve => bench_harness::no_such_role(role),
             }
         })
