@@ -147,6 +147,27 @@ async fn bk_13_without_workers_a_broker_says_so() {
     assert_eq!(status(within(caller.call("x")).await), Some(ServiceStatus::NoWorkers));
 }
 
+#[tokio::test]
+async fn a_broker_that_was_told_its_services_counts_no_servers_of_others() {
+    let state = State::new();
+    let (desk, worker) = (state.open("desk").await, state.open("worker").await);
+    let _other = worker.serve("t", ServeOptions::new()).await.unwrap();
+    let _server = worker.serve("s", ServeOptions::new()).await.unwrap();
+    let broker = Broker::new().service("s").start(&desk).await.unwrap();
+    let report = within(async {
+        loop {
+            let report = broker.report().await.unwrap();
+            if report.services.iter().any(|it| &*it.service == "s" && it.workers.len() == 1) {
+                return report;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let services: Vec<_> = report.services.iter().map(|it| &*it.service).collect();
+    assert_eq!(services, ["s"]);
+}
+
 #[tokio::test] // BK-20
 async fn bk_14_above_the_high_water_mark_a_broker_refuses_and_keeps_what_it_accepted() {
     let mut scene = scene(Broker::new().high_water(3), ServeOptions::new().concurrency(1)).await;

@@ -11,6 +11,7 @@ mod hostile;
 mod lanes;
 mod net;
 mod process;
+mod services;
 mod sessions;
 mod streams;
 
@@ -51,6 +52,7 @@ const SCENARIOS: &[(&str, u64, Scenario)] = &[
     ("capture", 60, hostile::capture),
     ("cloud", 120, entry::cloud),
     ("many", 300, entry::many),
+    ("services", 300, services::services),
     ("lane-cost", 300, lanes::cost),
     ("lane-loss", 600, lanes::loss),
     ("lane-laggards", 180, lanes::laggards),

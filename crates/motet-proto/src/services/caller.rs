@@ -30,6 +30,7 @@ use crate::ids::{CallId, EndpointId, EndpointKey};
 use crate::rng::Rng;
 use crate::time::Time;
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
@@ -72,7 +73,8 @@ type Standing = Option<(Offer, Stats)>;
 /// All calls of this endpoint.
 pub(super) struct Callers {
     own: EndpointKey,
-    calls: BTreeMap<u64, Call>,
+    /// Boxed: they are large, and the map moves what it holds.
+    calls: BTreeMap<u64, Box<Call>>,
     outputs: BTreeMap<u64, Outputs>,
     due: BTreeSet<(Time, u64)>,
     links: BTreeMap<EndpointKey, Link>,
@@ -141,7 +143,7 @@ impl Callers {
         }
         let id = self.next_call;
         self.next_call += 1;
-        let call = Call::new(now, service.clone(), spec);
+        let call = Box::new(Call::new(now, service.clone(), spec));
         self.outputs.insert(id, Outputs::default());
         self.calls.insert(id, call);
         directory.service(now, &service).waiting.push_back(id);
@@ -278,7 +280,7 @@ pub(super) struct Cx<'a> {
 }
 
 /// Whoever answers in parts has until the deadline of the call. True if that was news.
-fn call_deadline(calls: &mut BTreeMap<u64, Call>, id: u64, from: EndpointKey) -> bool {
+fn call_deadline(calls: &mut BTreeMap<u64, Box<Call>>, id: u64, from: EndpointKey) -> bool {
     let Some(call) = calls.get_mut(&id) else { return false };
     let deadline = call.deadline;
     let Some(target) = call.target(from) else { return false };

@@ -2,6 +2,7 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::claims::{Claim, Way};
 use super::task::{Given, Refusal, Standing, Task, TaskId};
@@ -10,6 +11,9 @@ use crate::time::Time;
 
 /// Waiting tasks that are looked at when the first cannot go where there is room.
 const LOOK_AHEAD: usize = 32;
+/// The last and the first room are told at once if nothing was told for so long: under a load that
+/// just fills all workers they come and go with every answer.
+const TURN_PAUSE: Duration = Duration::from_millis(5);
 
 /// What is to be done with a task that waits.
 enum Step {
@@ -113,7 +117,8 @@ impl Broker {
     }
 
     /// Tells the room for a service if it changed: at once when the last goes or the first comes,
-    /// else not more often than [`tell_every`](super::BrokerConfig::tell_every).
+    /// unless something was told just before, else not more often than
+    /// [`tell_every`](super::BrokerConfig::tell_every).
     pub(super) fn tell(&mut self, now: Time, service: &Arc<str>) {
         let (free, capacity) = self.pool.room(service).unwrap_or_default();
         let (free, capacity) = if self.draining { (0, 0) } else { (free, capacity) };
@@ -121,8 +126,9 @@ impl Broker {
         let waiting = entry.queue.len() as u64;
         if let Some((was_free, was_all, was_waiting, at)) = entry.told {
             let same = (was_free, was_all, was_waiting) == (free, capacity, waiting);
-            let turned = (was_free == 0) != (free == 0) || was_all != capacity;
-            if same || (!turned && now.since(at) < self.config.tell_every) {
+            let turned = (was_free == 0) != (free == 0) && now.since(at) >= TURN_PAUSE;
+            let at_once = turned || was_all != capacity;
+            if same || (!at_once && now.since(at) < self.config.tell_every) {
                 return;
             }
         }

@@ -363,10 +363,35 @@ fn room_is_told_only_when_it_changed() {
         broker.request(at(1), task, asked(9_000));
     }
     assert_eq!(told(&mut broker), 0, "held back");
-    broker.request(at(2), 9, asked(9_000));
+    broker.request(at(6), 9, asked(9_000));
     assert_eq!(told(&mut broker), 1, "the last room is gone");
     broker.tick(at(60));
     assert_eq!(told(&mut broker), 0);
+}
+
+#[test]
+fn room_that_comes_and_goes_with_every_answer_is_not_told_each_time() {
+    let mut broker = broker(BrokerConfig::default());
+    broker.worker(at(0), key(1), "s", WorkerOffer { takes: true, credit: 1 });
+    let told = |broker: &mut Broker| {
+        let tells = all(broker).into_iter().filter_map(|it| match it {
+            Action::Tell { free, .. } => Some(free),
+            _ => None,
+        });
+        tells.collect::<Vec<_>>()
+    };
+    assert_eq!(told(&mut broker), [1]);
+    broker.request(at(10), 0, asked(9_000));
+    assert_eq!(told(&mut broker), [0], "the last room is gone");
+    for task in 0..9 {
+        broker.done(at(11), task, key(1), Outcome::Answered);
+        broker.request(at(11), task + 1, asked(9_000));
+    }
+    broker.done(at(12), 9, key(1), Outcome::Answered);
+    assert_eq!(told(&mut broker), [], "held back");
+    assert!(broker.next_tick(at(12)) <= at(60));
+    broker.tick(at(60));
+    assert_eq!(told(&mut broker), [1], "how it stands is told in the end");
 }
 
 #[test] // B-15

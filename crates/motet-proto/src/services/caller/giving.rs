@@ -22,7 +22,7 @@ impl Callers {
                 if self.pursue(now, id, directory, rng) {
                     continue;
                 }
-                let plain = self.calls.get(&id).is_some_and(Call::is_plain);
+                let plain = self.calls.get(&id).is_some_and(|call| call.is_plain());
                 skipped.push(id);
                 if plain || skipped.len() >= SKIPS_MAX {
                     break;

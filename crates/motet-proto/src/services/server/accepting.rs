@@ -160,7 +160,7 @@ impl Servers {
             kept: Vec::new(),
             overfull: false,
         };
-        self.accepted.insert(number, accepted);
+        self.accepted.insert(number, Box::new(accepted));
         self.ready(id);
     }
 
@@ -252,7 +252,7 @@ impl Servers {
     }
 
     /// Takes a request out of all tables.
-    pub(super) fn forget(&mut self, number: RequestId) -> Option<Accepted> {
+    pub(super) fn forget(&mut self, number: RequestId) -> Option<Box<Accepted>> {
         let accepted = self.accepted.remove(&number)?;
         for waiter in &accepted.waiters {
             self.by_call.remove(&waiter.id());

@@ -466,9 +466,9 @@ impl Desk {
             if self.front(service).await.is_err() {
                 return;
             }
-            if let Some(front) = self.fronts.get_mut(service) {
-                front.safe = instance.offer().safe;
-            }
+            // One that it does not stand before is no worker of its.
+            let Some(front) = self.fronts.get_mut(service) else { return };
+            front.safe = instance.offer().safe;
             let takes = instance.state() == InstanceState::Up;
             let credit = instance.offer().concurrency.min(instance.offer().credit);
             self.served.insert(key, service.into());
