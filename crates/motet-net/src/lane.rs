@@ -16,6 +16,7 @@ use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockRef, Socket, Type};
 use crate::gso::{SendError, send_batch};
 use crate::interface::Interface;
 use crate::multicast::{prepare_v4, prepare_v6};
+use crate::ports::by_chance;
 use crate::recv::{Meta, RecvBatch, receive};
 use crate::sys;
 use crate::unicast::BOOKED;
@@ -135,13 +136,16 @@ impl LaneSender {
     pub fn open(iface: &Interface, v6: bool) -> io::Result<Self> {
         // Prepared for a group of that family; it serves all.
         let group = if v6 { EVERY_NODE_V6 } else { EVERY_NODE_V4 };
-        let socket = datagram_socket(group)?;
-        let _ = socket.set_send_buffer_size(Self::SEND_BUFFER);
-        let source = prepare(&socket, iface, group)?;
         let any: IpAddr =
             if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-        socket.bind(&SocketAddr::new(any, 0).into())?;
-        let socket = UdpSocket::from(socket);
+        let (socket, source) = by_chance(|| {
+            let socket = datagram_socket(group)?;
+            let source = prepare(&socket, iface, group)?;
+            socket.bind(&SocketAddr::new(any, 0).into())?;
+            let socket = UdpSocket::from(socket);
+            Ok::<_, io::Error>((socket.local_addr()?.port(), (socket, source)))
+        })?;
+        let _ = SockRef::from(&socket).set_send_buffer_size(Self::SEND_BUFFER);
         let state = UdpSocketState::new((&socket).into())?;
         let gso_segments = state.max_gso_segments();
         let gso = AtomicBool::new(gso_segments > 1);

@@ -34,6 +34,7 @@ mod lane;
 mod lock;
 mod multicast;
 mod pattern;
+mod ports;
 mod recv;
 mod secret;
 mod sys;

@@ -12,6 +12,7 @@ use quinn_udp::{EcnCodepoint, Transmit, UdpSocketState};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::gso::{SendError, send_batch};
+use crate::ports::by_chance;
 use crate::recv::{Meta, RecvBatch, receive};
 use crate::sys;
 
@@ -236,6 +237,13 @@ impl UnicastSocket {
     }
 
     fn bind_to(address: SocketAddr) -> Result<Self, BindError> {
+        if address.port() == 0 {
+            return by_chance(|| Self::bind_at(address).map(|it| (it.local_port(), it)));
+        }
+        Self::bind_at(address)
+    }
+
+    fn bind_at(address: SocketAddr) -> Result<Self, BindError> {
         let sort = |error: io::Error| match error.kind() {
             io::ErrorKind::AddrInUse => BindError::InUse { port: address.port() },
             _ => BindError::Io(error),

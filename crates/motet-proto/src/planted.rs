@@ -30,10 +30,14 @@ pub const NAMES: &[&str] = &[
     "lane_repairs_alone_only",
     "lane_waits_for_laggards",
     "lane_replay_unchecked",
+    "lane_confirms_nothing",
     "suspicion_not_refuted",
     "dead_list_unbounded",
     "old_incarnation_revives",
     "health_not_scaled",
+    "hearsay_is_never_asked_about",
+    "dead_are_asked_seldom",
+    "returns_pass_by",
     "anti_entropy_pulls_nothing",
     "reply_cache_without_client",
     "work_given_twice",
@@ -57,9 +61,16 @@ pub const NAMES: &[&str] = &[
 
 #[cfg(feature = "planted")]
 mod armed {
+    extern crate std;
+
     use core::sync::atomic::{AtomicUsize, Ordering};
 
-    static ARMED: AtomicUsize = AtomicUsize::new(usize::MAX);
+    /// Names the bug that is armed from the start: so any test can be run with it.
+    const VARIABLE: &str = "MOTET_PLANTED";
+    /// Nobody has looked at the variable yet.
+    const UNREAD: usize = usize::MAX - 1;
+
+    static ARMED: AtomicUsize = AtomicUsize::new(UNREAD);
 
     /// Arms the bug of this name and disarms any other; false if there is none of this name.
     pub fn arm(name: &str) -> bool {
@@ -75,6 +86,11 @@ mod armed {
 
     /// True while the bug of this name is armed.
     pub fn on(name: &str) -> bool {
+        if ARMED.load(Ordering::Relaxed) == UNREAD {
+            let named = std::env::var(VARIABLE).unwrap_or_default();
+            let known = arm(&named) || named.is_empty();
+            assert!(known, "{VARIABLE} names no bug: {named}");
+        }
         super::NAMES.get(ARMED.load(Ordering::Relaxed)).is_some_and(|armed| *armed == name)
     }
 }

@@ -4,6 +4,7 @@ use crate::wall;
 use motet_proto::node::MemberWhere;
 use motet_proto::wire::record::swim::SwimState;
 use motet_sim::flock::{Flock, FlockSpec};
+use motet_sim::storm::storm;
 use motet_sim::{Ep, LinkModel, Net, ms};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -201,6 +202,26 @@ pub(crate) fn coldstart(nodes: usize, loss: f64, seed: u64) -> ExitCode {
         if got { "" } else { ": not" }
     );
     if known.is_some() && got { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+pub(crate) fn repeat(nodes: usize, loss: f64, seed: u64) -> ExitCode {
+    let wall = wall();
+    let first = storm(nodes, loss, seed);
+    let took = wall();
+    let second = storm(nodes, loss, seed);
+    println!(
+        "{nodes} endpoints, {:.1} % loss, a split, {} crashes, seed {seed}: {} datagrams, {} lost, {} messages \
+         delivered; trace {:016x}, then {:016x}; {:.1} s each",
+        loss * 100.0,
+        first.crashes,
+        first.packets,
+        first.lost,
+        first.delivered,
+        first.trace,
+        second.trace,
+        took.as_secs_f64()
+    );
+    if first == second { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 pub(crate) fn discovery(nodes: usize, seed: u64) -> ExitCode {

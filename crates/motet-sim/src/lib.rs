@@ -12,6 +12,7 @@
 //! | [`net`] | applications on top; what scenario tests are written with |
 //! | [`scenarios`] | one story per pitfall |
 //! | [`swarm`] | worlds drawn from seeds: hurt, heal, demand |
+//! | [`storm`] | very many whole endpoints, hurt from one seed, twice the same |
 //! | [`flock`] | membership alone, for very many endpoints |
 //! | [`trade`] | servers and callers on a network, and what must hold of calls |
 //! | [`bazaar`] | the same drawn from seeds |
@@ -30,6 +31,7 @@ pub mod net;
 pub mod null;
 pub mod oracle;
 pub mod scenarios;
+pub mod storm;
 pub mod swarm;
 pub mod trace;
 pub mod trade;

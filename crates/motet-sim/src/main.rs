@@ -156,6 +156,19 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Runs very many whole endpoints with loss, delay, a split and crashes from one seed, twice,
+    /// and compares the two runs
+    Repeat {
+        /// Endpoints
+        #[arg(long, default_value_t = 1_000)]
+        nodes: usize,
+        /// Datagrams lost, in percent
+        #[arg(long, default_value_t = 2.0)]
+        loss: f64,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// What it costs that very many endpoints know of each other
     Discovery {
         /// Endpoints
@@ -240,6 +253,7 @@ fn main() -> ExitCode {
         Some(Command::Coldstart { nodes, loss, seed }) => {
             large::coldstart(nodes, loss / 100.0, seed)
         }
+        Some(Command::Repeat { nodes, loss, seed }) => large::repeat(nodes, loss / 100.0, seed),
         Some(Command::Discovery { nodes, seed }) => large::discovery(nodes, seed),
         Some(Command::Services { seeds: range, jobs, trace, output }) => {
             let plan = Plan { seeds: range, jobs, trace, output };

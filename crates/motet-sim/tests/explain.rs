@@ -350,3 +350,78 @@ fn a_clock_that_went_back_is_named_with_its_skew() {
     let link = net.node(alice).unwrap().explain_link(now, &of_bob).link;
     assert!(link.skew_ms.is_some_and(|ms| (-3_600_500..-3_599_000).contains(&ms)), "{link:?}");
 }
+
+/// Which test shows which reason. One that is seen from outside only is shown by the library or the
+/// command, with the whole of both ends.
+const SHOWN: &[(Reason, &str, &str)] = &[
+    (Reason::NotFound, CLI, "a_name_that_nobody_has_is_not_found_and_the_nearest_is_named"),
+    (Reason::WrongKey, HERE, "another_secret_under_the_same_name_is_named"),
+    (Reason::WrongRealm, HERE, "another_realm_at_that_address_is_named"),
+    (Reason::Revoked, LIMITS, "a_session_that_was_refused_as_not_authorised_is_revoked"),
+    (Reason::Version, HERE, "no_common_version_is_told_after_vneg"),
+    (Reason::Clock, HERE, "a_clock_that_went_back_is_named_with_its_skew"),
+    (Reason::Limit, LIMITS, "an_endpoint_without_room_for_a_session_says_so_and_names_the_setting"),
+    (Reason::Gone, HERE, "one_that_said_goodbye_is_gone_since_then"),
+    (
+        Reason::Suspended,
+        HERE,
+        "a_silent_reader_is_suspended_with_the_time_that_its_streams_are_kept",
+    ),
+    (
+        Reason::Unreachable,
+        HERE,
+        "an_address_that_does_not_answer_is_unreachable_with_what_came_back",
+    ),
+    (Reason::NotMet, HERE, "two_that_never_heard_of_each_other_are_told_how_to_meet"),
+    (Reason::NotAuthorised, LIMITS, "a_stream_that_a_rule_forbids_is_not_authorised"),
+    (
+        Reason::NotPublished,
+        HERE,
+        "a_writer_that_does_not_publish_the_topic_is_named_with_the_nearest_topic",
+    ),
+    (Reason::NoFilter, HERE, "a_reader_whose_filters_do_not_match_is_told_the_nearest_filter"),
+    (Reason::TypeDiffers, HERE, "types_that_differ_are_both_named"),
+    (Reason::Policy, HERE, "a_message_above_the_readers_limit_is_a_policy_with_both_settings"),
+    (
+        Reason::NotAnswering,
+        CLI,
+        "a_program_that_does_not_read_is_paused_and_a_stopped_one_does_not_answer",
+    ),
+    (Reason::NotOffered, LIMITS, "an_interest_that_is_still_under_way_is_not_offered_yet"),
+    (Reason::Offered, LIMITS, "an_offer_without_an_answer_is_offered_since_then"),
+    (Reason::Paused, HERE, "a_program_that_does_not_read_is_paused_since_then"),
+    (Reason::LaneLost, HERE, "a_lane_is_named_and_a_lost_one_too_with_what_brings_it_back"),
+    (Reason::Lagging, HERE, "a_reader_behind_a_thin_path_is_lagging_by_messages_and_time"),
+    (Reason::Receiving, HERE, "receiving_names_carrier_last_message_and_lag_and_needs_no_remedy"),
+    (
+        Reason::Unknown,
+        CORE,
+        "every_reason_has_a_stable_name_of_its_own_and_a_strange_name_is_unknown",
+    ),
+];
+const HERE: &str = include_str!("explain.rs");
+const LIMITS: &str = include_str!("explain_limits.rs");
+const CLI: &str = include_str!("../../motet-cli/tests/explain.rs");
+const CORE: &str = include_str!("../../motet-proto/src/explain/mod.rs");
+
+#[test]
+fn every_reason_is_shown_by_a_test_that_names_it() {
+    let reasons: Vec<Reason> = SHOWN.iter().map(|(reason, ..)| *reason).collect();
+    assert_eq!(reasons, Reason::ALL);
+    for (reason, file, test) in SHOWN {
+        let head = format!("fn {test}()");
+        let (before, body) = file.split_once(&head).unwrap_or_else(|| panic!("no test {test}"));
+        let above = before.rsplit("\n\n").next().unwrap_or_default();
+        assert!(above.contains("#[test]") && !above.contains("#[ignore"), "{test} is not run");
+        let end = body.find("\nfn ").unwrap_or(body.len());
+        let variant = format!("Reason::{reason:?}");
+        // The command says it in words.
+        let word = match reason {
+            Reason::NotFound => "no endpoint",
+            Reason::NotAnswering => "does not answer",
+            _ => &variant,
+        };
+        let named = body[..end].contains(word);
+        assert!(named, "{test} does not name {reason:?}");
+    }
+}

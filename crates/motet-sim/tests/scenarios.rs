@@ -78,6 +78,7 @@ tell! {
     lanes {
         a_lane_brings_everything_to_all_with_one_packet_each
         a_loss_that_all_share_is_repaired_once_for_all
+        a_repair_that_has_to_wait_is_confirmed_before_it_leaves
         a_loss_of_one_reader_is_repaired_for_it_alone
         multicast_that_dies_silently_is_noticed_within_a_second
         the_last_messages_survive_the_death_of_their_lane
@@ -95,6 +96,7 @@ tell! {
         the_starved_declare_nobody_dead
         churn_leaves_a_bounded_list_of_the_dead
         an_earlier_life_does_not_come_back
+        a_suspect_of_whom_nothing_more_is_heard_is_asked
         what_one_says_of_itself_reaches_all
         a_session_is_made_when_it_is_needed_and_closed_when_it_is_not
         after_a_split_of_30_s_both_sides_know_all_again

@@ -314,6 +314,19 @@ fn sv_1_a_survey_is_answered_by_all() {
     trade.judge();
 }
 
+#[test]
+fn a_survey_of_strangers_ends_when_all_have_answered_and_not_with_its_time() {
+    let (mut trade, servers, _) = pool(33, 6, |_| Work::For(ms(2)));
+    let newcomer = trade.net.endpoint("newcomer");
+    let settings = CallSettings { mode: Mode::All(secs(10)), timeout: secs(10), ..calls() };
+    let made = trade.call(newcomer, "s", "who?", settings);
+    trade.finish(made);
+    let all = servers.len();
+    assert_eq!(trade.ending(made), Some(&Ending::Surveyed(all, all)));
+    assert!(trade.took(made) < Some(secs(2)), "{:?}", trade.took(made));
+    trade.judge();
+}
+
 // SV-2
 #[test]
 fn sv_2_a_survey_of_nobody_ends_with_none_after_its_time() {

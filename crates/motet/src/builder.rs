@@ -195,7 +195,8 @@ impl Builder {
         self
     }
 
-    /// Sessions held at once, and so peers known. Default 128, at most 16,384; about 8 KB each.
+    /// Sessions held at once; beyond 128 members they are made on demand. Default 1,024, at most
+    /// 16,384; about 8 KB each.
     pub fn sessions_max(mut self, sessions: usize) -> Self {
         self.sessions_max = Some(sessions);
         self

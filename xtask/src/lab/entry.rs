@@ -1,6 +1,6 @@
-//! Ways in without multicast, and many endpoints on one machine.
+//! Ways in without multicast.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::figures::Figures;
 use super::process::{Process, ms};
@@ -67,63 +67,3 @@ pub(super) fn cloud(lab: &Lab, figures: &mut Figures) -> Outcome {
 
 /// Messages from one subnet to another.
 const COUNT: u64 = 500;
-
-/// Many real endpoints in ten namespaces, one process each: until each knows each, and what they
-/// cost when nothing happens.
-pub(super) fn many(lab: &Lab, figures: &mut Figures) -> Outcome {
-    let each = if lab.quick { 4 } else { 20 };
-    let all = each * HOSTS;
-    let mut crowds = Vec::new();
-    let begun = Instant::now();
-    for n in 1..=HOSTS {
-        let name = format!("c{n}");
-        let host = lab.net.host(&name, n as u8, 1_500)?;
-        let state = lab.directory.join("state");
-        let rest = format!("crowd --name {name} --state {} --count {each}", state.display());
-        crowds.push(lab.start(&host.namespace, &name, &rest)?);
-    }
-    for crowd in &mut crowds {
-        crowd.wait("open", LIMIT)?;
-    }
-    let open = Instant::now();
-    figures.count("endpoints", all);
-    figures.count("processes", HOSTS);
-    figures.value("open_ms", ms(begun, open));
-    let sessions = loop {
-        let (mut least, mut sessions) = (u64::MAX, 0);
-        for crowd in &mut crowds {
-            let told = crowd.report()?;
-            least = least.min(told.count("least")?);
-            sessions += told.count("sessions")?;
-        }
-        if least == all - 1 {
-            break sessions;
-        }
-        demand(open.elapsed() < ALL_KNOWN, || {
-            format!("after {ALL_KNOWN:?} somebody knows {least} of {}", all - 1)
-        })?;
-        // The pace of asking, nothing else.
-        std::thread::sleep(Duration::from_millis(200));
-    };
-    figures.value("all_pairs_known_ms", ms(open, Instant::now()));
-    figures.count("sessions_per_endpoint", sessions / all);
-    // What began with the start is to be over: timers of the first minute are not idling.
-    std::thread::sleep(if lab.quick { Duration::from_secs(2) } else { Duration::from_secs(60) });
-    let ticks = |crowds: &[Process]| crowds.iter().map(Process::cpu_ticks).sum::<Result<u64, _>>();
-    let (before, since) = (ticks(&crowds)?, Instant::now());
-    std::thread::sleep(if lab.quick { Duration::from_secs(2) } else { Duration::from_secs(20) });
-    let used = ticks(&crowds)? - before;
-    // 100 ticks a second (USER_HZ), in percent of one core.
-    figures.value("idle_cpu_percent_of_a_core", used as f64 / since.elapsed().as_secs_f64());
-    let memory = crowds.iter().map(Process::memory).sum::<Result<u64, _>>()?;
-    figures.count("memory_kib_per_endpoint", memory / all);
-    for crowd in &mut crowds {
-        demand(crowd.report()?.count("least")? == all - 1, || "somebody was lost".into())?;
-    }
-    crowds.iter_mut().try_for_each(Process::close)
-}
-
-/// Namespaces, and processes.
-const HOSTS: u64 = 10;
-/// How long it may take until each knows each.
-const ALL_KNOWN: Duration = Duration::from_secs(120);

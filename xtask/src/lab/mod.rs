@@ -9,6 +9,7 @@ mod entry;
 mod figures;
 mod hostile;
 mod lanes;
+mod many;
 mod net;
 mod process;
 mod services;
@@ -51,7 +52,7 @@ const SCENARIOS: &[(&str, u64, Scenario)] = &[
     ("starters", 60, discovery::starters),
     ("capture", 60, hostile::capture),
     ("cloud", 120, entry::cloud),
-    ("many", 300, entry::many),
+    ("many", 600, many::many),
     ("services", 300, services::services),
     ("lane-cost", 300, lanes::cost),
     ("lane-loss", 600, lanes::loss),

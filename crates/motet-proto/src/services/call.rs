@@ -121,6 +121,11 @@ impl Call {
         self.targets.iter().any(|target| !target.over)
     }
 
+    /// A survey that somebody has answered, and of which nobody owes an answer.
+    pub(super) fn is_answered(&self) -> bool {
+        matches!(self.spec.settings.mode, Mode::All(_)) && self.answered > 0 && !self.is_asking()
+    }
+
     /// A target of this call. V-14: what may be repeated is tried within a part of the time.
     pub(super) fn aim(&self, now: Time, key: EndpointKey, offer: &Offer) -> Target {
         let settings = &self.spec.settings;

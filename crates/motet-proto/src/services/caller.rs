@@ -202,11 +202,15 @@ impl Callers {
         let Some(call) = self.calls.get(&id) else { return };
         // Those that discovery may still bring are waited for.
         let entry = directory.services.get(&call.service);
-        let last_up = self.last_up;
-        let quiet = entry.is_some_and(|it| now.since(it.since.max(last_up)) >= ASK_FOR);
-        if !call.is_asking() && self.settled && quiet {
+        let quiet = entry.is_some_and(|it| asked_at(self.last_up, it) <= now);
+        if call.is_asking() {
+            return;
+        }
+        if self.settled && quiet {
             let (asked, answered) = (call.tried.len(), call.answered);
             self.end(now, id, CallOutput::End { asked, answered }, directory);
+        } else {
+            self.rearm(id, directory); // nobody may come who would remind us
         }
     }
 
@@ -289,9 +293,14 @@ fn call_deadline(calls: &mut BTreeMap<u64, Box<Call>>, id: u64, from: EndpointKe
     news
 }
 
+/// When all that discovery had found were asked what they offer.
+fn asked_at(last_up: Time, entry: &super::directory::Service) -> Time {
+    entry.since.max(last_up) + ASK_FOR
+}
+
 /// When it is clear that nobody offers the service; `None` while somebody does, or it is open.
 fn empty_at(settled: bool, last_up: Time, entry: &super::directory::Service) -> Option<Time> {
-    let asked = entry.since.max(last_up) + ASK_FOR;
+    let asked = asked_at(last_up, entry);
     match entry.emptied {
         _ if !settled => None,
         Some(emptied) => Some(asked.max(emptied + RETURN_FOR)),

@@ -4,11 +4,13 @@ use super::{expect_messages, secs};
 use crate::flock::{Flock, FlockSpec, address};
 use crate::net::{Ep, Net, config, ms};
 use motet_proto::discovery::crowd::{Crowd, CrowdAction, OwnProfile};
-use motet_proto::discovery::swim::{Swim, SwimSettings};
+use motet_proto::discovery::swim::{Swim, SwimAction, SwimSettings};
 use motet_proto::node::MemberWhere;
 use motet_proto::rng::Rng;
 use motet_proto::wire::record::entropy::{self, AeEntry, AePull, Profile};
-use motet_proto::wire::record::swim::{SwimIdentity, SwimMember, SwimState};
+use motet_proto::wire::record::swim::{
+    SwimIdentity, SwimMember, SwimMessage, SwimPacket, SwimState,
+};
 use motet_proto::wire::record::{Record, Roles};
 use motet_proto::{EndpointId, EndpointKey, Time};
 
@@ -70,6 +72,45 @@ pub fn an_earlier_life_does_not_come_back() {
     assert!(!told(&mut swim, Time(1) + secs(10), 1, 4, SwimState::Alive), "an earlier life");
     assert_eq!(swim.alive(), 0);
     assert!(told(&mut swim, Time(1) + secs(20), 1, 6, SwimState::Alive), "a later one");
+}
+
+/// A suspect may not know that it is one: it answers probes and refutes nothing. News of how others
+/// ended the suspicion can pass us by: then we tell it, and believe its answer.
+// M-19
+pub fn a_suspect_of_whom_nothing_more_is_heard_is_asked() {
+    let mut swim = alone();
+    let start = Time(1);
+    told(&mut swim, start, 1, 5, SwimState::Alive);
+    told(&mut swim, start, 1, 5, SwimState::Suspect);
+    let (mut count, mut told_at) = (0, None);
+    while swim.deadline() <= start + secs(10) {
+        let now = swim.deadline();
+        swim.on_timeout(now);
+        while let Some(action) = swim.poll() {
+            let SwimAction::Send { bytes, .. } = action else { continue };
+            let Ok(packet) = SwimPacket::decode(&bytes) else { continue };
+            let SwimMessage::Ping(number) = packet.message else { continue };
+            if number == 0 && packet.updates.iter().any(|it| it.state == SwimState::Suspect) {
+                told_at.get_or_insert(now);
+                count = 1;
+            }
+            let (key, generation) = packet.dst;
+            let answer = SwimPacket {
+                src: SwimIdentity { key, generation, addr: address(1) },
+                src_count: count,
+                dst: (swim.own().key, swim.own().generation),
+                message: SwimMessage::Ack(number),
+                updates: Vec::new(),
+            };
+            let mut bytes = Vec::new();
+            answer.encode(&mut bytes);
+            swim.on_packet(now, key, address(1), &bytes);
+        }
+    }
+    let told_at = told_at.expect("it is a suspect for ever").since(start);
+    assert!(told_at >= secs(4), "others have their time: {told_at:?}");
+    let states: Vec<SwimState> = swim.members().map(|it| it.state).collect();
+    assert_eq!(states, [SwimState::Alive]);
 }
 
 /// Endpoints of which only four may know each other by sessions.

@@ -7,11 +7,12 @@ use crate::net::{Ep, Net, Pub, Sub, config, ms};
 use crate::null::{Ledger, NullCrypto};
 use motet_proto::crypto::{Aead, Cipher, Crypto};
 use motet_proto::node::{Carrier, WhyUnicast};
-use motet_proto::{Delivery, Event, LanePolicy, PubQos, SlowPolicy, SubQos, Via};
+use motet_proto::{Delivery, Event, LanePolicy, PubQos, SlowPolicy, SubQos, Time, Via};
 use motet_wire::control::{Control, LaneOffer};
-use motet_wire::frame::{Frame, Frames, GapReason, LaneHbItem, NakBuilder, put_lane_hb};
+use motet_wire::frame::{Frame, Frames, GapReason, LaneHbItem, NakBuilder, NakItem, put_lane_hb};
 use motet_wire::packet::MdataHeader;
 use motet_wire::record::roles;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 /// A writer and readers of one topic on one network.
@@ -220,6 +221,60 @@ pub fn shared_loss(readers: usize, losses: usize) -> (f64, u64, u64) {
     assert!(repairs <= losses as u64 * 2, "{repairs} repairs by the lane for {losses} losses");
     assert!(repairs >= losses as u64 / 2, "{repairs} repairs by the lane for {losses} losses");
     (mean, largest, repairs)
+}
+
+/// A repair that a busy lane cannot send at once is confirmed at once: the NCF leaves before it, and
+/// whoever hears it does not ask again.
+// L-42, L-44
+pub fn a_repair_that_has_to_wait_is_confirmed_before_it_leaves() {
+    let link = LinkModel { rate: Some(1_000_000), latency: ms(10), ..LinkModel::default() };
+    let mut group = Group::on_a_lane(21, 12, link, SlowPolicy::Block);
+    /// When a number was lost, confirmed, and sent again by the lane.
+    type Book = Arc<Mutex<(BTreeSet<u64>, BTreeMap<u64, Time>, BTreeMap<u64, Time>)>>;
+    let book = Book::default();
+    let noted = Arc::clone(&book);
+    group.net.rule(move |flight| {
+        let Ok(mut book) = noted.lock() else { return Verdict::Pass };
+        let (lost, confirmed, repaired) = &mut *book;
+        let mut verdict = Verdict::Pass;
+        for frame in flight.frames().filter(|_| flight.is_lane()) {
+            match frame {
+                // All readers miss one in fifty.
+                Frame::Msg { seq, repair: false, .. } if seq % 50 == 7 => {
+                    lost.insert(seq);
+                    verdict = Verdict::Drop;
+                }
+                Frame::Msg { seq, repair: true, .. } => {
+                    repaired.entry(seq).or_insert(flight.now);
+                }
+                Frame::Ncf { items, .. } => {
+                    for item in items {
+                        if let NakItem::Range { seq, count } = item {
+                            for seq in seq..seq + count {
+                                confirmed.entry(seq).or_insert(flight.now);
+                            }
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        verdict
+    });
+    // As fast as the lane takes it, so that there is hardly ever room for a repair at once.
+    group.publish(2_000, 1_000, 8);
+    let subs = group.subs.clone();
+    let all = |net: &mut Net| subs.iter().all(|sub| net.deliveries(*sub).len() >= 2_000);
+    assert!(group.net.run_until(all, secs(60)), "{:?}", group.got());
+    assert_eq!(group.got(), [2_000; 12]);
+    let book = book.lock().map(|book| book.clone()).unwrap_or_default();
+    let (lost, confirmed, repaired) = book;
+    assert!(lost.len() >= 20, "{} lost", lost.len());
+    assert!(confirmed.len() >= 5, "{} of {} lost confirmed", confirmed.len(), lost.len());
+    for (seq, at) in &confirmed {
+        assert!(lost.contains(seq), "{seq} was not lost");
+        assert!(repaired.get(seq).is_none_or(|repair| at <= repair), "{seq} was sent before");
+    }
 }
 
 /// PE-6: what one reader alone misses comes by its session; the others hear nothing of it.

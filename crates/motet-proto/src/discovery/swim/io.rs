@@ -1,12 +1,10 @@
 //! What foca sees of the world and wants of it: the time, the table, timers, packets with names
 //! instead of slots.
 
+use super::doubt::ASK_EVERY;
 use super::*;
 use compact::Parts;
 use foca::{Message, Notification, Runtime};
-
-/// A suspect is asked again after this long.
-const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// What happens later.
 pub(super) enum Due {
@@ -43,14 +41,25 @@ impl Io {
         self.timers.insert((self.now + after, self.tie), Due::Foca(timer, score));
     }
 
-    /// Tells a suspect that it is one, and asks whether it is there: its answer refutes it. So a life
-    /// does not hang on a rumour that happens to pass us by.
+    /// Asks the one that we accuse, every second until it is decided: a life does not hang on a rumour
+    /// that happens to pass us by.
     pub(super) fn ask(&mut self, suspect: Handle, count: u16) {
-        let Some(entry) = self.table.of(&suspect) else { return };
-        if entry.state != SwimState::Suspect || entry.count != count {
-            return;
+        if self.table.of(&suspect).is_some_and(|entry| entry.count == count)
+            && self.ask_once(&suspect)
+        {
+            self.tie += 1;
+            self.timers.insert((self.now + ASK_EVERY, self.tie), Due::Ask(suspect, count));
         }
-        let (identity, state) = (entry.identity, SwimState::Suspect);
+    }
+
+    /// Tells a suspect that it is one, and asks whether it is there: its answer refutes it. False if
+    /// it is no suspect.
+    pub(super) fn ask_once(&mut self, suspect: &Handle) -> bool {
+        let Some(entry) = self.table.of(suspect) else { return false };
+        if entry.state != SwimState::Suspect {
+            return false;
+        }
+        let (identity, count, state) = (entry.identity, entry.count, SwimState::Suspect);
         let packet = SwimPacket {
             src: self.me,
             src_count: self.count,
@@ -59,8 +68,7 @@ impl Io {
             updates: alloc::vec![SwimMember { identity, count, state }],
         };
         self.send(&identity, &packet);
-        self.tie += 1;
-        self.timers.insert((self.now + ASK_EVERY, self.tie), Due::Ask(suspect, count));
+        true
     }
 
     fn send(&mut self, to: &SwimIdentity, packet: &SwimPacket) {

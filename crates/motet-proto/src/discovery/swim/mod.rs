@@ -16,6 +16,7 @@
 //! | timer that fires late | all timers move by as much, health sinks |
 //! | [`join`](Swim::join), [`confirmed`](Swim::confirmed) | a member |
 //! | [`left`](Swim::left) | gone, and told to others |
+//! | a suspect of others of whom nothing more is heard | asked (`doubt`) |
 //! | we are held for dead | a new generation, at most one in 10 s |
 //!
 //! **Bounds.** 16,384 members; four dead for each living one (but 32 always), for 24 h; 500 new
@@ -26,6 +27,7 @@
 mod chance;
 mod compact;
 mod dead;
+mod doubt;
 mod gate;
 mod health;
 mod io;
@@ -166,6 +168,7 @@ pub struct Swim {
     /// Who told us that we are dead: it hears first of the next generation.
     accuser: Option<Handle>,
     round: dead::Round,
+    doubt: doubt::Doubt,
     started: bool,
     /// We have said goodbye.
     over: bool,
@@ -205,6 +208,7 @@ impl Swim {
             renew_at: Time::NEVER,
             accuser: None,
             round: dead::Round::default(),
+            doubt: doubt::Doubt::default(),
             started: false,
             over: false,
         }
@@ -337,6 +341,11 @@ impl Swim {
         if self.round.at() <= now {
             self.ask_the_dead();
         }
+        if self.doubt.at() <= now
+            && let Some(suspect) = self.doubt.take(now, &self.io.table, self.patience())
+        {
+            self.io.ask_once(&suspect); // M-19
+        }
         self.settle();
     }
 
@@ -376,7 +385,7 @@ impl Swim {
     pub fn deadline(&self) -> Time {
         let timer = self.io.timers.first_key_value().map_or(Time::NEVER, |((at, _), _)| *at);
         let dead = self.io.table.oldest_dead().map_or(Time::NEVER, |(since, _)| since + DEAD_KEPT);
-        timer.min(dead).min(self.renew_at).min(self.round.at())
+        timer.min(dead).min(self.renew_at).min(self.round.at()).min(self.doubt.at())
     }
 
     /// The next thing to do.
@@ -391,6 +400,7 @@ impl Swim {
         self.io.timers.clear();
         (self.io.defunct, self.renew_at, self.over) = (false, Time::NEVER, true);
         self.round.plan(now, &self.io.table, false);
+        self.doubt.plan(&self.io.table, Duration::ZERO, false);
     }
 
     /// Members that live, suspects included, ourselves not.
@@ -479,6 +489,13 @@ impl Swim {
         }
         let asks = !self.over && self.renew_at == Time::NEVER;
         self.round.plan(now, &self.io.table, asks);
+        let patience = self.patience();
+        self.doubt.plan(&self.io.table, patience, asks);
+    }
+
+    /// How long others may take to decide about a suspect of theirs.
+    fn patience(&self) -> Duration {
+        self.io.health.stretched(suspicion(self.tuned))
     }
 
     fn plan_renewal(&mut self) {

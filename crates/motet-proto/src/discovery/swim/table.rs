@@ -72,6 +72,8 @@ pub(super) struct Table {
     ids: BTreeMap<EndpointId, u32>,
     /// The dead, oldest first.
     gone: BTreeSet<(Time, u32)>,
+    /// The suspects, oldest first.
+    doubted: BTreeSet<(Time, u32)>,
     /// When somebody died or came back last.
     stirred: Time,
 }
@@ -112,7 +114,7 @@ impl Table {
 
     pub(super) fn insert(&mut self, entry: Entry) -> u32 {
         let id = entry.identity.key.id;
-        let dead = (entry.state == SwimState::Down).then_some(entry.since);
+        let (state, since) = (entry.state, entry.since);
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
@@ -124,7 +126,7 @@ impl Table {
             *place = Some(entry);
         }
         self.ids.insert(id, slot);
-        self.gone.extend(dead.map(|since| (since, slot)));
+        self.note(since, slot, state);
         slot
     }
 
@@ -132,6 +134,7 @@ impl Table {
         let entry = self.slots.get_mut(slot as usize)?.take()?;
         self.ids.remove(&entry.identity.key.id);
         self.gone.remove(&(entry.since, slot));
+        self.doubted.remove(&(entry.since, slot));
         self.free.push(slot);
         Some(entry)
     }
@@ -145,12 +148,23 @@ impl Table {
             return;
         }
         self.gone.remove(&(entry.since, slot));
+        self.doubted.remove(&(entry.since, slot));
         if entry.state == SwimState::Down || state == SwimState::Down {
             self.stirred = now;
         }
         (entry.state, entry.since) = (state, now);
-        if state == SwimState::Down {
-            self.gone.insert((now, slot));
+        self.note(now, slot, state);
+    }
+
+    fn note(&mut self, since: Time, slot: u32, state: SwimState) {
+        match state {
+            SwimState::Alive => {}
+            SwimState::Suspect => {
+                self.doubted.insert((since, slot));
+            }
+            SwimState::Down => {
+                self.gone.insert((since, slot));
+            }
         }
     }
 
@@ -169,6 +183,12 @@ impl Table {
     pub(super) fn died_after(&self, this: Option<(Time, u32)>) -> Option<(Time, u32)> {
         let after = |this| self.gone.range((Bound::Excluded(this), Bound::Unbounded)).next();
         this.and_then(after).or_else(|| self.gone.first()).copied()
+    }
+
+    /// The next suspect after this one; without one, who is suspected for longest.
+    pub(super) fn suspected_after(&self, this: Option<(Time, u32)>) -> Option<(Time, u32)> {
+        let Some(this) = this else { return self.doubted.first().copied() };
+        self.doubted.range((Bound::Excluded(this), Bound::Unbounded)).next().copied()
     }
 
     /// The one that is dead for longest.

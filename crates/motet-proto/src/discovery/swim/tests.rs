@@ -130,6 +130,46 @@ fn a_suspect_is_asked_every_second_and_its_answer_refutes() {
     assert_eq!(swim.member(suspect.id).map(|view| view.state), Some(SwimState::Alive));
 }
 
+#[test] // M-19
+fn a_suspect_of_others_is_asked_when_nothing_more_is_heard_of_it() {
+    let mut swim = me();
+    // Nobody is probed in this time but member 1, who answers.
+    let suspects = [2, 3, 4];
+    for n in [1, 2, 3, 4] {
+        swim.told(START, &member(n, 1, SwimState::Alive));
+    }
+    let updates = suspects.map(|n| member(n, 1, SwimState::Suspect)).to_vec();
+    told(&mut swim, 1, SwimMessage::Gossip, updates, START);
+    let _ = actions(&mut swim);
+    let asked = |swim: &mut Swim, until: Time| {
+        let mut asked = Vec::new();
+        while swim.doubt.at() <= until {
+            let at = swim.doubt.at();
+            swim.io.timers.clear(); // foca's own probes are another story
+            swim.on_timeout(at);
+            let asks = sent(swim).into_iter().filter(|it| it.message == SwimMessage::Ping(0));
+            asked.extend(asks.map(|it| (at.since(START).as_secs(), it.dst.0.id.0[3])));
+        }
+        asked
+    };
+    let decided = START + suspicion(4);
+    assert_eq!(asked(&mut swim, decided - S / 2), [], "others have their time");
+    assert_eq!(asked(&mut swim, decided + S * 4), [(4, 2), (5, 3), (6, 4), (7, 2), (8, 3)]);
+    let answer = |swim: &mut Swim, n: u32, at: Time| {
+        let (src, dst) = (identity(n, 1), (swim.own().key, 0));
+        let mut bytes = Vec::new();
+        SwimPacket { src, src_count: 1, dst, message: SwimMessage::Ack(0), updates: vec![] }
+            .encode(&mut bytes);
+        swim.on_packet(at, key(n, 1), addr(n), &bytes);
+    };
+    answer(&mut swim, 2, decided + S * 5);
+    answer(&mut swim, 4, decided + S * 5);
+    assert_eq!(swim.member(key(2, 1).id).map(|view| view.state), Some(SwimState::Alive));
+    assert_eq!(asked(&mut swim, decided + S * 7), [(9, 3), (10, 3), (11, 3)]);
+    swim.told(decided + S * 8, &member(3, 1, SwimState::Down));
+    assert_eq!(swim.doubt.at(), Time::NEVER);
+}
+
 #[test] // M-6
 fn a_suspicion_lasts_longer_among_more() {
     let seconds = [1, 10, 100, 1_000, 10_000].map(|n| suspicion(n).as_secs_f64().round() as u64);

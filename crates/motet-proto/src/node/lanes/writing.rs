@@ -309,7 +309,10 @@ impl<C: Crypto> Node<C> {
             let outcome = writer.cursor.on_nak(log, now, &group, shared.iter().copied());
             self.counters.naks_ignored += outcome.ignored;
             // What cannot leave at once is confirmed, so that nobody else asks (L-44).
-            if outcome.queued > 0 && writer.meter.may_send(now).is_err() {
+            if outcome.queued > 0
+                && writer.meter.may_send(now).is_err()
+                && !crate::planted::on("lane_confirms_nothing")
+            {
                 let room = NCF_MAX.saturating_sub(writer.ncf.len());
                 writer.ncf.extend(shared.into_iter().take(room));
             }

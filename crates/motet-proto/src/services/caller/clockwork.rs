@@ -80,6 +80,9 @@ impl Callers {
         for key in late {
             self.on_late(now, id, key, directory, tally);
         }
+        if self.calls.get(&id).is_some_and(Call::is_answered) {
+            return self.survey_over(now, id, directory);
+        }
         // It waits, and now it is clear that nobody comes.
         if self.calls.get(&id).is_some_and(|call| call.waits && !call.is_asking()) {
             self.pursue(now, id, directory, rng);
@@ -190,7 +193,10 @@ impl Callers {
             }
             false => None,
         };
-        let due = call.next_due(empty);
+        let entry = directory.services.get(&call.service);
+        let over = entry.filter(|_| self.settled && call.is_answered());
+        let over = over.map_or(Time::NEVER, |it| asked_at(self.last_up, it));
+        let due = over.min(call.next_due(empty));
         if due != call.due {
             self.due.remove(&(call.due, id));
             call.due = due;
