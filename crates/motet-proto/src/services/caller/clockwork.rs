@@ -186,7 +186,7 @@ impl Callers {
         let empty = match call.waits {
             true => {
                 let entry = directory.services.get(&call.service);
-                entry.and_then(|entry| empty_at(self.settled, self.last_up, entry))
+                entry.and_then(|entry| empty_at(self.settled, self.known, self.last_up, entry))
             }
             false => None,
         };
