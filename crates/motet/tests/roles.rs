@@ -482,6 +482,30 @@ async fn bk_19_a_broker_of_another_realm_is_neither_seen_nor_used() {
     assert!(matches!(result, Err(CallError::NoResponders { .. })), "{result:?}");
 }
 
+#[tokio::test] // V-10
+async fn that_nobody_offers_a_service_is_said_as_soon_as_all_have_answered() {
+    let state = State::new();
+    let (server, client) = (state.open("server").await, state.open("client").await);
+    let _other = server.serve("other", ServeOptions::new()).await.unwrap();
+    let watch = client.service("other").unwrap();
+    assert!(within(watch.complete(LIMIT)).await, "the other has said what it offers");
+    assert_eq!(watch.instances().len(), 1);
+    // Without an answer it takes 300 ms; a machine with much to do may need several tries.
+    let mut quick = false;
+    for n in 0..50 {
+        let caller = client.caller(&format!("nothing/{n}"), CallOptions::new()).unwrap();
+        match within(caller.call("x")).await {
+            Err(CallError::NoResponders { after, .. }) if after < Duration::from_millis(250) => {
+                quick = true;
+                break;
+            }
+            Err(CallError::NoResponders { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(quick, "time was waited for in each of 50 calls");
+}
+
 #[tokio::test]
 async fn ns_7_registering_again_is_said_and_names_of_others_are_refused() {
     let state = State::new();

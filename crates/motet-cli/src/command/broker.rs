@@ -70,7 +70,7 @@ pub(crate) async fn run(args: BrokerArgs, context: &Context) -> Result<Exit, Fai
                 let Some(report) = broker.report().await else {
                     let what = "the broker has stopped: its endpoint is closed, or its loop broke; \
                                 start it again";
-                    return Err(Failure::new(Exit::Failed, "M0411", what));
+                    return Err(Failure::new(Exit::Failed, "M0412", what));
                 };
                 let line = shown(&report);
                 if line != told {
