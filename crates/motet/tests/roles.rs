@@ -95,7 +95,7 @@ fn status(result: Result<motet::service::Reply, CallError>) -> Option<ServiceSta
     result.expect_err("it fails").status()
 }
 
-#[tokio::test] // B-18
+#[tokio::test] // B-18 B-19
 async fn bk_8_requests_and_replies_pass_a_broker_with_all_their_fields_unchanged() {
     let options = ServeOptions::new().version("2.1").metadata("group", "north");
     let mut scene = scene(Broker::new(), options).await;

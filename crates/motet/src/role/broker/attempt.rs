@@ -72,7 +72,7 @@ impl Attempt {
         let mut ask = Ask::default().hops(self.hops.clone()).timeout(request.remaining());
         ask.sent_before = self.sent_before;
         ask.only = Some(self.to.id);
-        // What the first caller wanted travels on; that it meant this broker is done with.
+        // B-19: what the first caller wanted travels on; that it meant this broker is done with.
         let address = match request.address() {
             Address::Endpoint(id) if *id == self.me => Address::Any,
             other => other.clone(),
