@@ -4,7 +4,9 @@ use super::super::Broker;
 use super::super::attempt::BREAKS;
 use super::*;
 use crate::Scope;
-use crate::service::{Ask, CallError};
+use crate::service::{Ask, CallError, ServiceStatus};
+use motet_proto::roles::broker::Claim;
+use motet_proto::wanted::Kind;
 
 #[test]
 fn a_claim_survives_the_way() {
