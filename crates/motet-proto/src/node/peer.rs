@@ -36,6 +36,8 @@ pub(super) struct Peer<A> {
     pub(super) interest: RemoteInterest,
     /// The version of our interest that it was told.
     pub(super) interest_told: u64,
+    /// The last SYNC it was sent, and the last it has answered (P-18).
+    pub(super) sync: (u64, u64),
     pub(super) outs: BTreeMap<StreamId, Outgoing>,
     pub(super) ins: BTreeMap<StreamId, Incoming>,
     /// Streams with something to send, by priority.

@@ -426,6 +426,26 @@ fn has_data<A: Aead>(peer: &Peer<A>) -> bool {
     peer.control.ready || peer.ready.iter().any(|class| !class.is_empty())
 }
 
+/// STATUS of all streams whose reader got further than it has said, as one packet takes them.
+pub(super) fn last_words<A>(
+    peer: &mut Peer<A>,
+    subscriptions: &super::deliver::Subscriptions,
+    now: Time,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (stream, incoming) in &mut peer.ins {
+        let owes = !incoming.suspended && incoming.reader.status_deadline().is_some();
+        if owes && out.len() + FEEDBACK_ROOM <= LAST_WORDS_MAX {
+            let free = free(subscriptions, incoming);
+            encode_status(*stream, incoming.reader.status(now, free), &mut out);
+        }
+    }
+    out
+}
+
+/// Bytes that any path takes beside a CLOSE.
+const LAST_WORDS_MAX: usize = 1_000;
+
 fn encode_status(
     stream: StreamId,
     status: crate::transport::stream::reader::Status,

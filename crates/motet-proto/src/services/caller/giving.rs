@@ -177,7 +177,8 @@ impl Callers {
             WaitFor::Deadline => false,
             WaitFor::Settled => {
                 let entry = directory.services.get(&call.service);
-                let empty = entry.and_then(|entry| empty_at(self.settled, self.last_up, entry));
+                let empty =
+                    entry.and_then(|entry| empty_at(self.settled, self.known, self.last_up, entry));
                 empty.is_some_and(|at| at <= now)
             }
         };
