@@ -432,7 +432,8 @@ pub(super) fn last_words<A>(
     subscriptions: &super::deliver::Subscriptions,
     now: Time,
 ) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = core::mem::take(&mut peer.lane_says);
+    out.truncate(if out.len() > LAST_WORDS_MAX { 0 } else { out.len() });
     for (stream, incoming) in &mut peer.ins {
         let owes = !incoming.suspended && incoming.reader.status_deadline().is_some();
         if owes && out.len() + FEEDBACK_ROOM <= LAST_WORDS_MAX {
@@ -441,6 +442,21 @@ pub(super) fn last_words<A>(
         }
     }
     out
+}
+
+impl<C: Crypto> Node<C> {
+    /// A reader leaves: what it has taken is acknowledged in the packet before its goodbye, or in
+    /// the same one (S-52).
+    pub(super) fn acknowledge_last(&mut self, now: Time, at: usize, stream: StreamId) {
+        let subscriptions = &self.subscriptions;
+        let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
+        let Some(incoming) = peer.ins.get_mut(&stream) else { return };
+        let owes = !incoming.suspended && incoming.reader.status_deadline().is_some();
+        if owes && peer.lane_says.len() + FEEDBACK_ROOM <= LAST_WORDS_MAX {
+            let free = free(subscriptions, incoming);
+            encode_status(stream, incoming.reader.status(now, free), &mut peer.lane_says);
+        }
+    }
 }
 
 /// Bytes that any path takes beside a CLOSE.

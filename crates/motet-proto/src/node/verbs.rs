@@ -563,6 +563,7 @@ impl<C: Crypto> Node<C> {
             incoming.subs.retain(|sub| *sub != id);
             let stalled = core::mem::take(&mut incoming.stalled);
             if incoming.subs.is_empty() {
+                self.acknowledge_last(now, at, stream);
                 self.say(now, at, &Record::CloseStream { stream, code: stream_end::UNSUBSCRIBED });
                 self.drop_incoming(at, stream);
             } else if stalled {
