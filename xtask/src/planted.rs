@@ -122,6 +122,8 @@ fn failing(repo: &Repo, tests: &str, bug: Option<&str>) -> Result<(Vec<String>, 
     ];
     let mut command =
         repo.command("cargo", &[&arguments[..], &["--lib", "--tests", tests]].concat());
+    // A counterexample to a bug on purpose is not one to keep.
+    command.env("PROPTEST_DISABLE_FAILURE_PERSISTENCE", "1");
     if let Some(bug) = bug {
         command.env("MOTET_PLANTED", bug);
     }

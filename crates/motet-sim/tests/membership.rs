@@ -222,3 +222,29 @@ fn a_member_without_a_session_is_found_by_name_pinged_and_asked() {
     let nobody = motet_proto::EndpointId([9; 16]);
     assert!(net.node(asker).is_some_and(|node| !node.ping(now, nobody)));
 }
+
+#[test] // M-18, M-20
+fn of_a_large_set_a_writer_knows_what_is_certainly_not_wanted_and_dials_nobody_for_it() {
+    let (mut net, eps) = crowd::crowd(12, 12, 4);
+    let (reader, writer) = (eps[3], eps[9]);
+    let topics: Vec<String> = (0..600).map(|n| format!("line/{n}/temp")).collect();
+    let filters: Vec<&str> = topics.iter().map(String::as_str).collect();
+    let heard = net.subscribe_with(reader, &filters, motet_proto::SubQos::default());
+    net.run_for(secs(100));
+    assert!(!net.connected(reader, writer), "it carries nothing");
+    for topic in ["line/600/temp", "line/1/pressure", "elsewhere"] {
+        let other = net.advertise(writer, topic);
+        net.publish(other, "nobody wants it");
+    }
+    net.run_for(secs(10));
+    assert!(!net.connected(reader, writer), "nothing that the reader wants is written");
+    let words = net.advertise(writer, "line/599/temp");
+    net.publish(words, "21");
+    assert!(net.run_until(|net| net.received(heard).len() == 1, secs(5)), "what it wants comes");
+    // One more topic is told as a change of the set that the sieve stands for.
+    net.subscribe(reader, "line/700/temp");
+    net.run_for(secs(5));
+    let more = net.advertise(eps[10], "line/700/temp");
+    net.publish(more, "22");
+    assert!(net.run_until(|net| net.connected(reader, eps[10]), secs(10)), "it is dialled");
+}

@@ -7,7 +7,8 @@ use crate::events::{DownReason, Event};
 use crate::host::{RecvMeta, Via};
 use crate::ids::{EndpointId, EndpointKey, QueryId, StreamId};
 use crate::time::Time;
-use crate::topics::interest::RemoteInterest;
+use crate::topics::interest::{LocalInterest, RemoteInterest};
+use crate::topics::sieve::Sieve;
 use crate::transport::liveness::State;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -38,6 +39,8 @@ pub(super) struct Strangers {
     bytes: usize,
     asking: Vec<Asking>,
     look_at: Time,
+    /// Our own set as it was last told: to sieve thousands of topics for each asker is too slow.
+    own: Interest,
 }
 
 struct Held {
@@ -58,6 +61,14 @@ struct Asking {
 }
 
 impl Strangers {
+    /// Our own set as a realm packet can carry it.
+    fn own(&mut self, interest: &LocalInterest) -> Interest {
+        if self.own.version != interest.version() {
+            self.own = hinted(interest.snapshot());
+        }
+        self.own.clone()
+    }
+
     pub(super) fn deadline(&self) -> Time {
         let asking = self.asking.iter().map(|each| each.until).min().unwrap_or(Time::NEVER);
         asking.min(self.look_at)
@@ -247,8 +258,9 @@ impl<C: Crypto> Node<C> {
 
     fn tell_interest_of(&mut self, dst: SocketAddr, of: EndpointId, known: u64) {
         let (key, set) = if of == self.key.id {
-            let delta = self.interest.delta_since(known);
-            (self.key, delta.unwrap_or_else(|| self.interest.snapshot()))
+            let delta = self.interest.delta_since(known).filter(|it| size(it) <= INTEREST_ROOM);
+            let set = delta.unwrap_or_else(|| self.strangers.own(&self.interest));
+            (self.key, set)
         } else {
             let Some(held) = self.strangers.interests.get(&of) else { return };
             (held.key, held.set.clone())
@@ -352,17 +364,21 @@ impl<C: Crypto> Node<C> {
     }
 }
 
-/// The set as a realm packet can carry it: one that is too large becomes the hint that it is large.
+/// The whole set as a realm packet can carry it (M-20): its exact topics as a sieve if they are too many
+/// to be told; if that does not help, the hint that it is large.
 fn hinted(set: Interest) -> Interest {
     if size(&set) <= INTEREST_ROOM {
         return set;
     }
-    Interest {
-        version: set.version,
-        flags: set.flags,
-        filter: Some(Vec::new()),
-        ..Interest::default()
+    let (version, flags) = (set.version, set.flags);
+    if set.filter.is_none() {
+        let rest = Interest { added: Vec::new(), ..set };
+        let room = INTEREST_ROOM.saturating_sub(size(&rest) + 4);
+        if let Some(sieve) = Sieve::of(&set.added, room) {
+            return Interest { filter: Some(sieve.encode()), ..rest };
+        }
     }
+    Interest { version, flags, filter: Some(Vec::new()), ..Interest::default() }
 }
 
 fn size(set: &Interest) -> usize {

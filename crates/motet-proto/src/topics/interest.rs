@@ -5,6 +5,7 @@
 use super::filter::TopicFilter;
 use super::matching::Index;
 use super::name::TopicName;
+use super::sieve::Sieve;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -188,6 +189,8 @@ fn net<K, O: From<K>>(items: BTreeMap<K, (bool, bool)>) -> (Vec<O>, Vec<O>) {
 pub struct RemoteInterest {
     exact: Vec<u64>, // sorted: 8 bytes a topic
     patterns: Index<()>,
+    /// For topics that are not told one by one.
+    sieve: Option<Sieve>,
     everything: bool,
     history: bool,
     version: u64,
@@ -247,7 +250,9 @@ impl RemoteInterest {
     /// Whether the peer asks for `name`, whose realm hash is `hash`. May be wrong, either way: it
     /// is a hint.
     pub fn wants(&self, name: &TopicName, hash: u64) -> bool {
-        if self.exact.binary_search(&hash).is_ok() {
+        if self.exact.binary_search(&hash).is_ok()
+            || self.sieve.as_ref().is_some_and(|sieve| sieve.may_have(hash))
+        {
             return true;
         }
         (self.everything && !name.is_reserved()) || self.patterns.any_match(name)
@@ -287,18 +292,30 @@ impl RemoteInterest {
         let changed = new.exact != self.exact
             || new.patterns != self.patterns
             || new.everything != self.everything
+            || new.sieve != self.sieve
             || new.history != self.history;
         *self = new;
         changed
     }
 
-    /// A filter that stands for many topics is not looked into: its sender is offered all topics,
-    /// and refuses what it does not want. Costs offers, never a message. P-16
+    /// A filter stands for many topics. One that cannot be looked into means all of them: its sender
+    /// is offered everything, and refuses what it does not want. Costs offers, never a message. P-16
     fn set_flags(&mut self, update: &Interest) -> bool {
-        let everything = update.filter.is_some() || (self.everything && update.base != 0);
+        let (mut everything, mut sieve) = (self.everything, self.sieve.clone());
+        if update.base == 0 {
+            (everything, sieve) = (false, None);
+        }
+        if let Some(filter) = &update.filter {
+            sieve = Sieve::decode(filter).unwrap_or_else(|_| {
+                self.bad_patterns = self.bad_patterns.saturating_add(1); // M-21
+                None
+            });
+            everything = sieve.is_none();
+        }
         let history = update.flags & Interest::HISTORY != 0;
-        let changed = (everything, history) != (self.everything, self.history);
-        (self.everything, self.history) = (everything, history);
+        let changed =
+            (everything, history) != (self.everything, self.history) || sieve != self.sieve;
+        (self.everything, self.history, self.sieve) = (everything, history, sieve);
         changed
     }
 

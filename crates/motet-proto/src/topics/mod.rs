@@ -36,6 +36,7 @@ pub mod lag;
 pub mod matching;
 pub mod name;
 pub mod queue;
+pub mod sieve;
 
 pub use filter::{FilterError, TopicFilter};
 pub use name::{NameError, TopicName};

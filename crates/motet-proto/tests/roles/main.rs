@@ -90,21 +90,3 @@ fn a_split_between_brokers_loses_no_answer_and_shows_none_twice() {
         assert_eq!(ran.both_active, 0, "two brokers act on one request after the split");
     });
 }
-
-#[cfg(feature = "planted")]
-#[test]
-#[ignore = "arms bugs for the whole process: run it alone"]
-fn every_bug_planted_in_the_broker_is_found() {
-    // The other two (the front of the queue, the least recently used) have their unit tests.
-    let seen = |name, faults: Faults, bad: fn(&Ran) -> bool| {
-        assert!(motet_proto::planted::arm(name));
-        let found = (0..seeds()).any(|seed| bad(&World::new(seed, faults).run()));
-        motet_proto::planted::disarm();
-        assert!(found, "{name} is not found");
-    };
-    let split = Faults { split: true, ..Faults::default() };
-    let deaths = Faults { broker_deaths: true, ..Faults::default() };
-    seen("broker_never_yields", split, |ran| ran.both_active > 0);
-    let busy = Faults { busy: true, ..deaths };
-    seen("broker_never_asks", busy, |ran| ran.most_runs > 1);
-}
