@@ -45,7 +45,26 @@ pub(crate) enum Case {
     Topics,
     /// Memory per subscription
     Memory,
+    /// A call of 64 B at a time, one server, directly
+    Call1,
+    /// … four servers
+    Call4,
+    /// … one server behind a broker
+    Call1b,
+    /// … four servers behind a broker
+    Call4b,
+    /// Calls per second, 64 open at once, one server, directly
+    Calls1,
+    /// … four servers
+    Calls4,
+    /// … one server behind a broker
+    Calls1b,
+    /// … four servers behind a broker
+    Calls4b,
 }
+
+/// Calls that are open at once where calls per second are measured.
+const OPEN: usize = 64;
 
 /// How a case is measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,6 +74,7 @@ pub(crate) enum Kind {
     First,
     Idle,
     Hoard,
+    Calls { servers: usize, brokered: bool, open: usize },
 }
 
 impl Case {
@@ -65,8 +85,10 @@ impl Case {
 
     /// One of each kind, for `--quick`.
     pub(crate) fn quick() -> Vec<Self> {
-        use Case::{Bytes64, Fan64, First, Idle, Kib1, Kib64, Mib1, Net0, Net5, Rtt, Spin};
-        vec![Bytes64, Kib1, Kib64, Mib1, Rtt, Spin, Fan64, Net0, Net5, First, Idle]
+        use Case::{
+            Bytes64, Call1, Calls4b, Fan64, First, Idle, Kib1, Kib64, Mib1, Net0, Net5, Rtt, Spin,
+        };
+        vec![Bytes64, Kib1, Kib64, Mib1, Rtt, Spin, Fan64, Net0, Net5, First, Idle, Call1, Calls4b]
     }
 
     /// Its name on the command line.
@@ -85,6 +107,8 @@ impl Case {
         let flow = |size| Kind::Flow { size, readers: 1, topics: 1, drop_percent: None };
         let fan = |size| Kind::Flow { size, readers: 8, topics: 1, drop_percent: None };
         let net = |drop| Kind::Flow { size: 1024, readers: 1, topics: 1, drop_percent: Some(drop) };
+        let call = |servers, brokered| Kind::Calls { servers, brokered, open: 1 };
+        let calls = |servers, brokered| Kind::Calls { servers, brokered, open: OPEN };
         match self {
             Self::Bytes8 => flow(8),
             Self::Bytes64 => flow(64),
@@ -103,6 +127,14 @@ impl Case {
             Self::First => Kind::First,
             Self::Idle => Kind::Idle,
             Self::Memory => Kind::Hoard,
+            Self::Call1 => call(1, false),
+            Self::Call4 => call(4, false),
+            Self::Call1b => call(1, true),
+            Self::Call4b => call(4, true),
+            Self::Calls1 => calls(1, false),
+            Self::Calls4 => calls(4, false),
+            Self::Calls1b => calls(1, true),
+            Self::Calls4b => calls(4, true),
         }
     }
 
@@ -126,14 +158,22 @@ impl Case {
             Self::Idle => "idle process",
             Self::Topics => "64 B, 10,000 topics",
             Self::Memory => "memory per subscription",
+            Self::Call1 => "a call, 1 server",
+            Self::Call4 => "a call, 4 servers",
+            Self::Call1b => "a call, broker, 1 server",
+            Self::Call4b => "a call, broker, 4 servers",
+            Self::Calls1 => "64 calls open, 1 server",
+            Self::Calls4 => "64 calls open, 4 servers",
+            Self::Calls1b => "64 calls open, broker, 1 server",
+            Self::Calls4b => "64 calls open, broker, 4 servers",
         }
     }
 
     /// The metric that says most about it.
     pub(crate) fn metric(self) -> Metric {
         match self.kind() {
-            Kind::Flow { .. } => Metric::Rate,
-            Kind::Trips { .. } => Metric::P50,
+            Kind::Flow { .. } | Kind::Calls { open: 2.., .. } => Metric::Rate,
+            Kind::Trips { .. } | Kind::Calls { .. } => Metric::P50,
             Kind::First => Metric::P50,
             Kind::Idle => Metric::Resident,
             Kind::Hoard => Metric::PerSubscription,
@@ -144,17 +184,17 @@ impl Case {
 /// One figure of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Metric {
-    /// Messages received per second, over all subscribers.
+    /// Messages received per second, over all subscribers; calls answered per second.
     Rate,
     /// Messages published per second.
     Sent,
     /// Published and never received, in percent.
     Loss,
-    /// CPU nanoseconds per message published.
+    /// CPU nanoseconds per message published, or per call at the client.
     PublisherCpu,
-    /// CPU nanoseconds per message received.
+    /// CPU nanoseconds per message received, or per call at the servers.
     ReaderCpu,
-    /// CPU nanoseconds of server or driver per message published.
+    /// CPU nanoseconds of server, driver or broker per message published or call.
     ServerCpu,
     /// Median, in microseconds.
     P50,
@@ -174,6 +214,8 @@ pub(crate) enum Metric {
     IdleCpu,
     /// Bytes per subscription.
     PerSubscription,
+    /// Calls that ended without a reply, those before and after the window included.
+    Failed,
 }
 
 impl Metric {
@@ -195,6 +237,7 @@ impl Metric {
             Self::Resident => "resident_mib",
             Self::IdleCpu => "cpu_percent",
             Self::PerSubscription => "bytes_per_subscription",
+            Self::Failed => "failed_calls",
         }
     }
 

@@ -1,5 +1,7 @@
 //! One measurement: one row in one case, once.
 
+mod calls;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -53,6 +55,9 @@ pub(crate) fn measure(row: &Row, case: Case, binary: &Path, pace: Pace) -> Resul
         Kind::First => cell.first(),
         Kind::Idle => cell.idle(),
         Kind::Hoard => cell.hoard(),
+        Kind::Calls { servers, brokered, open } => {
+            cell.calls(servers, brokered, open, server.as_ref())
+        }
     };
     if let Some(server) = server {
         server.end();
@@ -179,20 +184,19 @@ impl<'a> Cell<'a> {
         let publisher = self.start(Role::Tick, 0, &[])?;
         publisher.ready(LIMIT)?;
         let (mut inside, mut wall) = (Vec::new(), Vec::new());
-        let (mut late, mut why) = (0, String::new());
+        let mut late = 0;
         for _ in 0..self.pace.starts {
             let begun = now_ns();
             let process = self.start(Role::First, 1, &[])?;
-            match process.hear(FIRST_LIMIT) {
+            let why = match process.hear(FIRST_LIMIT) {
                 Ok(Event::First { ns }) => {
                     inside.push(ns as f64 / 1e3);
                     wall.push((now_ns() - begun) as f64 / 1e3);
                     process.end(CLOSE);
                     continue;
                 }
-                Ok(other) => why = format!("not expected: {other:?}"),
-                Err(failure) => why = failure,
-            }
+                other => unexpected(other),
+            };
             // It counts as if it had come then, so that the percentiles are no better than it was.
             inside.push(FIRST_LIMIT.as_micros() as f64);
             wall.push(FIRST_LIMIT.as_micros() as f64);

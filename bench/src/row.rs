@@ -80,6 +80,7 @@ enum Does {
     First,
     Idle,
     Memory,
+    Calls,
 }
 
 impl Row {
@@ -95,6 +96,7 @@ impl Row {
             Kind::First => Does::First,
             Kind::Idle => Does::Idle,
             Kind::Hoard => Does::Memory,
+            Kind::Calls { .. } => Does::Calls,
         };
         self.does.contains(&group)
     }
@@ -119,7 +121,7 @@ pub(crate) static ROWS: &[Row] = &[
         protection: Protection::Encrypted,
         server: Server::None,
         settings: "reliable, policy block, log and queue 8 MiB (1 MiB messages: 32 MiB), batches, \
-                   unicast",
+                   unicast; calls: services with default options, broker by default settings",
         does: &[
             Does::Flow,
             Does::Fan,
@@ -130,6 +132,7 @@ pub(crate) static ROWS: &[Row] = &[
             Does::First,
             Does::Idle,
             Does::Memory,
+            Does::Calls,
         ],
     },
     Row {
@@ -168,8 +171,9 @@ pub(crate) static ROWS: &[Row] = &[
         protection: Protection::Plaintext,
         server: Server::None,
         settings: "XPUB/SUB, XPUB_NODROP, high-water marks 1,000 by default and 100,000 up to \
-                   1 KiB; PAIR for round trips",
-        does: &[Does::Flow, Does::Fan, Does::Net, Does::Rtt, Does::Idle],
+                   1 KiB; PAIR for round trips; calls: REQ, with 64 open DEALER, to ROUTER, or to \
+                   zmq_proxy (ROUTER, DEALER) before REP",
+        does: &[Does::Flow, Does::Fan, Does::Net, Does::Rtt, Does::Idle, Does::Calls],
     },
     Row {
         name: "zmq-ipc",
@@ -178,7 +182,7 @@ pub(crate) static ROWS: &[Row] = &[
         protection: Protection::Plaintext,
         server: Server::None,
         settings: "as zmq-tcp, over a Unix socket",
-        does: &[Does::Flow, Does::Fan, Does::Rtt],
+        does: &[Does::Flow, Does::Fan, Does::Rtt, Does::Calls],
     },
     Row {
         name: "nats",
@@ -187,8 +191,8 @@ pub(crate) static ROWS: &[Row] = &[
         protection: Protection::Plaintext,
         server: Server::Nats,
         settings: "core NATS, one client per process, subscription capacity 2^20; request/reply \
-                   for round trips",
-        does: &[Does::Flow, Does::Fan, Does::Rtt, Does::Idle],
+                   for round trips and calls, servers in a queue group, always through the server",
+        does: &[Does::Flow, Does::Fan, Does::Rtt, Does::Idle, Does::Calls],
     },
     Row {
         name: "mqtt-q0",

@@ -24,6 +24,8 @@ pub(crate) struct Target {
 }
 
 const NETWORK: Against = Against::Best(&["zenoh", "zmq-tcp", "nats"]);
+const NATS: Against = Against::Best(&["nats"]);
+const ZMQ: Against = Against::Best(&["zmq-tcp"]);
 const FAN: Against = Against::Best(&["zenoh", "zmq-tcp", "zmq-ipc", "nats"]);
 
 const fn best(row: &'static [&'static str]) -> Against {
@@ -74,6 +76,30 @@ pub(crate) const TARGETS: &[Target] = &[
     target(Case::Idle, Metric::IdleCpu, Against::Figure(0.3), Some(1.0), None),
     target(Case::Topics, Metric::Rate, best(&["zenoh"]), None, None),
     target(Case::Memory, Metric::PerSubscription, best(&["zenoh"]), None, None),
+    target(Case::Call1, Metric::P50, NATS, None, None),
+    target(Case::Call1, Metric::P99, NATS, None, None),
+    target(Case::Call1, Metric::P50, ZMQ, None, None),
+    target(Case::Call1, Metric::P99, ZMQ, None, None),
+    target(Case::Call4, Metric::P50, NATS, None, None),
+    target(Case::Call4, Metric::P99, NATS, None, None),
+    target(Case::Call4, Metric::P50, ZMQ, None, None),
+    target(Case::Call4, Metric::P99, ZMQ, None, None),
+    target(Case::Call1b, Metric::P50, NATS, None, None),
+    target(Case::Call1b, Metric::P99, NATS, None, None),
+    target(Case::Call1b, Metric::P50, ZMQ, None, None),
+    target(Case::Call1b, Metric::P99, ZMQ, None, None),
+    target(Case::Call4b, Metric::P50, NATS, None, None),
+    target(Case::Call4b, Metric::P99, NATS, None, None),
+    target(Case::Call4b, Metric::P50, ZMQ, None, None),
+    target(Case::Call4b, Metric::P99, ZMQ, None, None),
+    target(Case::Calls1, Metric::Rate, NATS, None, None),
+    target(Case::Calls1, Metric::Rate, ZMQ, None, None),
+    target(Case::Calls4, Metric::Rate, NATS, None, None),
+    target(Case::Calls4, Metric::Rate, ZMQ, None, None),
+    target(Case::Calls1b, Metric::Rate, NATS, None, None),
+    target(Case::Calls1b, Metric::Rate, ZMQ, None, None),
+    target(Case::Calls4b, Metric::Rate, NATS, None, None),
+    target(Case::Calls4b, Metric::Rate, ZMQ, None, None),
 ];
 
 impl Target {

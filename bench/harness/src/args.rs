@@ -25,10 +25,16 @@ pub enum Role {
     Hoard,
     /// Serves the other processes, as a media driver does.
     Serve,
+    /// Sends requests and takes the replies.
+    Call,
+    /// Replies.
+    Answer,
+    /// Stands between those who call and those who answer.
+    Broker,
 }
 
 /// The roles under the names of the command line.
-const ROLES: [(&str, Role); 9] = [
+const ROLES: [(&str, Role); 12] = [
     ("publish", Role::Publish),
     ("subscribe", Role::Subscribe),
     ("ping", Role::Ping),
@@ -38,6 +44,9 @@ const ROLES: [(&str, Role); 9] = [
     ("idle", Role::Idle),
     ("hoard", Role::Hoard),
     ("serve", Role::Serve),
+    ("call", Role::Call),
+    ("answer", Role::Answer),
+    ("broker", Role::Broker),
 ];
 
 impl Role {
@@ -111,6 +120,20 @@ impl Args {
     /// As [`Args::number`].
     pub fn readers(&self) -> Result<usize, String> {
         Ok(self.number("readers", 1)?.max(1) as usize)
+    }
+
+    /// Servers of the case, 1 if nothing is said.
+    ///
+    /// # Errors
+    /// As [`Args::number`].
+    pub fn servers(&self) -> Result<usize, String> {
+        Ok(self.number("servers", 1)?.max(1) as usize)
+    }
+
+    /// A broker stands before the servers.
+    #[must_use]
+    pub fn brokered(&self) -> bool {
+        self.text("brokered") == "1"
     }
 
     /// The address where one side waits for the other.

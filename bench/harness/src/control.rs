@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::calls::Window;
 use crate::line::{Command, Counted, Event, say};
 use crate::usage::{Usage, now_ns, resident_kib};
 
@@ -78,6 +79,20 @@ pub(crate) fn read_window(shared: &Arc<Shared>, quiet: Duration) -> ! {
             }
             Command::End => std::process::exit(0),
             Command::Measure { .. } => {}
+        }
+    }
+}
+
+/// Tells the calling loop its window.
+pub(crate) fn call_window(window: &Window) {
+    loop {
+        match next_command() {
+            Command::Go { from, until } => {
+                window.until.store(until, Ordering::Release);
+                window.from.store(from, Ordering::Release);
+            }
+            Command::End => std::process::exit(0),
+            _ => {}
         }
     }
 }

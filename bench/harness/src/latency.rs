@@ -94,7 +94,7 @@ impl Trips {
     }
 }
 
-fn lag(times: &mut [u32], cpu_ns: u64) -> Lag {
+pub(crate) fn lag(times: &mut [u32], cpu_ns: u64) -> Lag {
     times.sort_unstable();
     let at = |share: f64| {
         let index = (times.len() as f64 * share) as usize;

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod calls;
 mod control;
 mod idle;
 mod latency;
@@ -16,6 +17,7 @@ mod meter;
 mod usage;
 
 pub use args::{Args, Role};
+pub use calls::Calls;
 pub use idle::{First, Idle, Subscriptions};
 pub use latency::{Echo, Trips};
 pub use line::{Command, Counted, Event, Lag};

@@ -50,6 +50,17 @@ pub enum Event {
     Received(Counted),
     /// What the pinging side saw.
     Trips(Lag),
+    /// What the calling side saw.
+    Called {
+        /// From a call to its reply, those of the window.
+        lag: Lag,
+        /// Replies of the window.
+        answered: u64,
+        /// Calls of the whole run that ended without a reply.
+        failed: u64,
+        /// Length of the window, in nanoseconds.
+        window_ns: u64,
+    },
     /// The first message came, so long after the start of `main`.
     First {
         /// Nanoseconds.

@@ -19,6 +19,7 @@ pub(crate) fn of(metric: Metric, value: f64) -> String {
         }
         Metric::Resident => format!("{value:.1} MiB"),
         Metric::PerSubscription => format!("{value:.0} B"),
+        Metric::Failed => format!("{value:.0}"),
     }
 }
 

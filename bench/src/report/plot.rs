@@ -7,7 +7,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::figure;
 use crate::Outcome;
-use crate::case::{Case, Metric};
+use crate::case::{Case, Kind, Metric};
 use crate::results::Results;
 use crate::row::{Protection, ROWS};
 use crate::stats::Spread;
@@ -21,6 +21,19 @@ const FILES: &[(&str, &[Case])] = &[
     ("round-trip.svg", &[Case::Rtt, Case::Spin]),
     ("fan-out.svg", &[Case::Fan64, Case::Fan1k]),
     ("drop.svg", &[Case::Net0, Case::Net1, Case::Net5]),
+    (
+        "calls.svg",
+        &[
+            Case::Call1,
+            Case::Calls1,
+            Case::Call4,
+            Case::Calls4,
+            Case::Call1b,
+            Case::Calls1b,
+            Case::Call4b,
+            Case::Calls4b,
+        ],
+    ),
     ("start-and-idle.svg", &[Case::First, Case::Idle]),
 ];
 
@@ -96,6 +109,9 @@ fn panel_of(
 ) -> Outcome {
     let metric = case.metric();
     let what = match metric {
+        Metric::Rate if matches!(case.kind(), Kind::Calls { .. }) => {
+            "calls answered per second, more is better"
+        }
         Metric::Rate => "messages received per second, more is better",
         Metric::Resident => "resident memory, less is better",
         _ => "median time, less is better",

@@ -91,6 +91,16 @@ fn metrics(case: Case) -> &'static [(&'static str, Metric)] {
             ("shortest", Metric::Min),
             ("CPU per trip, one side", Metric::PublisherCpu),
         ],
+        Kind::Calls { .. } => &[
+            ("calls answered", Metric::Rate),
+            ("p50", Metric::P50),
+            ("p99", Metric::P99),
+            ("p99.9", Metric::P999),
+            ("failed", Metric::Failed),
+            ("CPU per call, client", Metric::PublisherCpu),
+            ("servers", Metric::ReaderCpu),
+            ("broker", Metric::ServerCpu),
+        ],
         Kind::First => &[
             ("p50", Metric::P50),
             ("p95", Metric::P95),

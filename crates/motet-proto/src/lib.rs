@@ -29,6 +29,7 @@ pub mod services;
 pub mod time;
 pub mod topics;
 pub mod transport;
+pub mod wanted;
 
 pub use config::{
     Config, ConfigError, Congestion, LanePolicy, Liveness, PubQos, Realm, SlowPolicy, SubQos,

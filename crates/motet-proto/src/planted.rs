@@ -49,6 +49,8 @@ pub const NAMES: &[&str] = &[
     "broker_bounces_a_request",
     "broker_never_yields",
     "broker_never_asks",
+    "broker_ignores_the_version",
+    "offers_not_awaited",
     "promise_broken",
     "lease_for_anybody",
     "lease_end_of_unknown_forgotten",

@@ -272,6 +272,42 @@ fn bk_16_a_keyed_call_whose_server_dies_is_reported_as_unknown_and_not_repeated(
     trade.judge();
 }
 
+// BK-17
+#[test]
+fn bk_17_calls_in_flight_together_take_a_fraction_of_the_time_of_one_after_the_other() {
+    const CALLS: usize = 10_000;
+    let wide = ServeSettings {
+        concurrency: 200_000,
+        credit: 200_000,
+        queue: 200_000,
+        ..ServeSettings::default()
+    };
+    let mut trade = Trade::seeded(17);
+    trade.net.world.set_links(&LinkModel { latency: ms(1), ..LinkModel::default() });
+    let ep = trade.net.endpoint("server");
+    let srv = trade.serve(ep, "s", wide, Work::For(ms(1)));
+    let caller = trade.net.endpoint("caller");
+    trade.net.check_every = 0;
+    trade.run_for(secs(2));
+    let begun = trade.net.world.now;
+    for n in 0..100 {
+        let made = trade.call(caller, "s", &format!("one {n}"), calls());
+        trade.finish(made);
+    }
+    let alone = trade.net.world.now.since(begun) / 100;
+    let begun = trade.net.world.now;
+    let settings = CallSettings { timeout: secs(60), ..calls() };
+    let made: Vec<_> = (0..CALLS)
+        .map(|n| trade.call(caller, "s", &format!("all {n}"), settings.clone()))
+        .collect();
+    all(&mut trade, &made);
+    let together = trade.net.world.now.since(begun) / u32::try_from(CALLS).expect("it fits");
+    assert!(made.iter().all(|made| trade.answer(*made).is_some()));
+    assert_eq!(trade.begun(srv), CALLS as u64 + 100);
+    assert!(together * 10 < alone, "{together:?} each, alone {alone:?}");
+    trade.judge();
+}
+
 // BK-21
 #[test]
 fn bk_21_the_tasks_of_a_dead_server_are_given_again_before_those_that_wait() {

@@ -19,6 +19,8 @@
 //! | 0F | QUERY | vi id, u8 what, vi cursor |
 //! | 10 | ANSWER | vi id, u8 more (0, 1), vi cursor, body ≤ 32,768 B to the end |
 //! | 11 | ASK | vi id, u8 what, vi cursor, vi len ≤ 4,096, argument; what follows is skipped |
+//! | 12 | SYNC | vi n |
+//! | 13 | SYNCED | vi n |
 //!
 //! - **W-42** A message of the control stream is exactly one record, and its fields fill it.
 //! - **W-43** A receiver ignores records of unknown type.
@@ -85,6 +87,10 @@ pub mod ty {
     pub const ANSWER: u8 = 0x10;
     /// [`Control::Ask`](super::Control::Ask)
     pub const ASK: u8 = 0x11;
+    /// [`Control::Sync`](super::Control::Sync)
+    pub const SYNC: u8 = 0x12;
+    /// [`Control::Synced`](super::Control::Synced)
+    pub const SYNCED: u8 = 0x13;
 }
 
 /// Why a stream, or a pull of history, was refused.
@@ -250,6 +256,16 @@ pub enum Control<'a> {
         /// At most [`MAX_ANSWER`] bytes, opaque here.
         body: &'a [u8],
     },
+    /// "Say when you have offered all that I want by now."
+    Sync {
+        /// Comes back with the answer.
+        n: u64,
+    },
+    /// The answer to it.
+    Synced {
+        /// The question's.
+        n: u64,
+    },
     /// A type that is not known here; encoded as an empty record.
     Unknown(u8),
 }
@@ -279,6 +295,8 @@ impl<'a> Control<'a> {
             Self::Query { .. } => ty::QUERY,
             Self::Answer { .. } => ty::ANSWER,
             Self::Ask { .. } => ty::ASK,
+            Self::Sync { .. } => ty::SYNC,
+            Self::Synced { .. } => ty::SYNCED,
             Self::Unknown(ty) => *ty,
         }
     }
@@ -341,6 +359,7 @@ impl<'a> Control<'a> {
                 put_vi(out, *cursor);
                 out.extend_from_slice(body);
             }
+            Self::Sync { n } | Self::Synced { n } => put_vi(out, *n),
             Self::Unknown(_) => {}
         }
     }
@@ -410,6 +429,8 @@ impl<'a> Control<'a> {
                 }
                 Self::Answer { id, more: more == 1, cursor, body }
             }
+            ty::SYNC => Self::Sync { n: r.get_vi()? },
+            ty::SYNCED => Self::Synced { n: r.get_vi()? },
             _ => {
                 r.rest();
                 Self::Unknown(ty)

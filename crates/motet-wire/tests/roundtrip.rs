@@ -387,6 +387,8 @@ proptest! {
             Control::Query { id: a, what: byte, cursor: b },
             Control::Ask { id: a, what: byte, cursor: b, argument: rest },
             Control::Answer { id: a, more: flag, cursor: b, body: rest },
+            Control::Sync { n: a },
+            Control::Synced { n: b },
             Control::Unknown(byte | 0x80),
         ] {
             same_control(&control);

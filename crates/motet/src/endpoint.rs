@@ -165,8 +165,8 @@ impl Endpoint {
         publisher.wait_readers(1, left(self.core())).await.map_err(late)?;
         let seq = publisher.publish_with(&Outgoing::new(payload.as_ref())).await?;
         publisher.flushed(left(self.core())).await.map_err(late)?;
-        // A reader that left while we waited has acknowledged nothing.
-        if publisher.readers() == 0 {
+        // A reader may have left while we waited, with or without an acknowledgement.
+        if !publisher.is_confirmed(seq) {
             return Err(late(WaitError::Closed));
         }
         Ok(Receipt { to: key, seq, took: self.core().clock.now().since(begun) })

@@ -153,6 +153,12 @@ impl Publisher {
         self.core().with(|inner, _| readers(inner, self.share.state.id))
     }
 
+    /// Whether some reader has acknowledged a message, be it one that has left since.
+    pub(crate) fn is_confirmed(&self, seq: u64) -> bool {
+        let id = self.share.state.id;
+        self.core().with(|inner, _| inner.node.is_confirmed(id, seq))
+    }
+
     /// Waits until all active readers have acknowledged everything published so far.
     ///
     /// # Errors

@@ -258,6 +258,24 @@ async fn messages_arrive_in_order_through_loss_and_disorder() {
     }
 }
 
+#[tokio::test] // S-52
+async fn a_reader_that_takes_a_message_and_leaves_at_once_has_acknowledged_it() {
+    for _ in 0..10 {
+        let state = State::new();
+        let (a, b) = (state.open("a").await, state.open("b").await);
+        let mut inbox = b.inbox().await.unwrap();
+        let (receipt, ()) = within(async {
+            tokio::join!(a.send("b", "hello", LIMIT), async {
+                assert_eq!(message(&mut inbox).await.payload(), b"hello");
+                drop(inbox);
+                let _nothing = b.close(Duration::ZERO).await;
+            })
+        })
+        .await;
+        assert!(receipt.is_ok(), "{receipt:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_message_reaches_the_inbox_of_a_named_endpoint_or_is_an_error() {
     let state = State::new();

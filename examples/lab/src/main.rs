@@ -1,6 +1,6 @@
 //! The processes that `cargo xtask lab` runs between network namespaces: a member of a realm that
-//! publishes and checks what it reads, a witness that sees every frame, and a stranger who means no
-//! good.
+//! publishes and checks what it reads, a witness that sees every frame, a stranger who means no good,
+//! and servers, brokers, name servers and their clients.
 //!
 //! Each prints one line per fact, `WORD key=value …`, and takes one command per line on standard
 //! input; it ends when that ends.
@@ -11,6 +11,7 @@ mod content;
 mod crowd;
 mod frames;
 mod member;
+mod services;
 mod stranger;
 mod witness;
 
@@ -34,6 +35,8 @@ enum Role {
     Crowd(crowd::Crowd),
     /// Sees every frame of its namespace (needs CAP_NET_RAW).
     Witness(witness::Witness),
+    /// Serves, stands before servers, keeps names or calls.
+    Services(Box<services::Services>),
     /// Sends hostile datagrams and counts what comes back.
     Stranger(stranger::Stranger),
 }
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Role::Member(member) => member.run(started),
         Role::Crowd(crowd) => crowd.run(),
         Role::Witness(witness) => witness.run(),
+        Role::Services(services) => services.run(),
         Role::Stranger(stranger) => stranger.run(),
     };
     match outcome {

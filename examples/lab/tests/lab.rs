@@ -88,6 +88,11 @@ fn three_subnets_meet_by_one_contact_and_a_newcomer_by_memory() {
     lab(&["cloud"]);
 }
 
+#[test]
+fn calls_survive_kills_of_servers_brokers_and_name_servers() {
+    lab(&["services", "--quick"]);
+}
+
 // SV-7: each of all answers reaches who asks, though all are on one machine. Here 40 endpoints; 200 by
 // `cargo xtask lab many`.
 #[test]

@@ -249,6 +249,8 @@ fn records() -> Seeds {
         Control::Members(vec![member.clone(), member]),
         Control::ProbeReq(KEY),
         Control::ProbeResult { key: KEY, result: 1, rtt_us: 2 },
+        Control::Sync { n: 1 },
+        Control::Synced { n: 1 },
         Control::LaneOffer(LaneOffer {
             source_tag: 1,
             lane: 1,

@@ -12,6 +12,7 @@ mod lanes;
 mod many;
 mod net;
 mod process;
+mod services;
 mod sessions;
 mod streams;
 
@@ -52,6 +53,7 @@ const SCENARIOS: &[(&str, u64, Scenario)] = &[
     ("capture", 60, hostile::capture),
     ("cloud", 120, entry::cloud),
     ("many", 600, many::many),
+    ("services", 300, services::services),
     ("lane-cost", 300, lanes::cost),
     ("lane-loss", 600, lanes::loss),
     ("lane-laggards", 180, lanes::laggards),

@@ -6,13 +6,17 @@
 //! but for the cases with two namespaces, which find each other by multicast.
 #![forbid(unsafe_code)]
 
+mod calls;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
 use bench_harness::{
     Args, Echo, First, Idle, Outcome, PROBE, Reader, Role, Subscriptions, Trips, Writer,
 };
-use motet::{Delivery, Endpoint, LanePolicy, PubQos, Publisher, Scope, SlowPolicy, SubQos, Subscriber};
+use motet::{
+    Delivery, Endpoint, LanePolicy, PubQos, Publisher, Scope, SlowPolicy, SubQos, Subscriber,
+};
 
 /// Longest wait for what must happen.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -31,6 +35,7 @@ fn main() -> ExitCode {
                 Role::First => receive_first(&args, first).await,
                 Role::Idle => idle(&args).await,
                 Role::Hoard => hoard(&args).await,
+                Role::Call | Role::Answer | Role::Broker => calls::run(args).await,
                 role @ Role::Serve => bench_harness::no_such_role(role),
             }
         })

@@ -5,6 +5,8 @@
 //! Round trips are requests and replies, the fastest way.
 #![forbid(unsafe_code)]
 
+mod calls;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,14 +25,20 @@ fn main() -> ExitCode {
                 Role::Ping => ping(&args).await,
                 Role::Pong => pong(&args).await,
                 Role::Idle => idle(&args).await,
+                Role::Call => calls::call(&args).await,
+                Role::Answer => calls::answer(&args).await,
                 role => bench_harness::no_such_role(role),
             }
         })
     })
 }
 
+/// After this a request has failed.
+const CALL_LIMIT: Duration = Duration::from_secs(2);
+
 async fn connect(args: &Args) -> Outcome<Client> {
-    let options = ConnectOptions::new().subscription_capacity(1 << 20);
+    let options =
+        ConnectOptions::new().subscription_capacity(1 << 20).request_timeout(Some(CALL_LIMIT));
     Ok(options.connect(format!("nats://{}:{}", args.host(), args.port()?)).await?)
 }
 

@@ -4,6 +4,7 @@
 //! high-water mark instead of dropping; the mark is 100,000 messages up to 1 KiB (with the default
 //! of 1,000 both sides wait for each other), else the default. Round trips: a pair of PAIR sockets,
 //! the cheapest pattern.
+mod calls;
 mod option;
 
 use std::process::ExitCode;
@@ -19,15 +20,23 @@ fn main() -> ExitCode {
         Role::Ping => ping(&args),
         Role::Pong => pong(&args),
         Role::Idle => idle(&args),
+        Role::Call => calls::call(&args),
+        Role::Answer => calls::answer(&args),
+        Role::Broker => calls::broker(&args),
         role => bench_harness::no_such_role(role),
     })
 }
 
 fn address(args: &Args) -> Outcome<String> {
-    Ok(match args.text("variant") {
-        "ipc" => format!("ipc://{}/zmq", args.directory().display()),
-        _ => format!("tcp://{}:{}", args.host(), args.port()?),
-    })
+    Ok(address_of(args, args.port()?))
+}
+
+/// The address that goes with a port.
+fn address_of(args: &Args, port: u16) -> String {
+    match args.text("variant") {
+        "ipc" => format!("ipc://{}/zmq-{port}", args.directory().display()),
+        _ => format!("tcp://{}:{port}", args.host()),
+    }
 }
 
 fn socket(args: &Args, kind: SocketType) -> Outcome<Socket> {

@@ -67,7 +67,11 @@ pub(crate) async fn run(args: BrokerArgs, context: &Context) -> Result<Exit, Fai
         tokio::select! {
             () = interrupt.caught() => break,
             _ = ticks.tick() => {
-                let Some(report) = broker.report().await else { break };
+                let Some(report) = broker.report().await else {
+                    let what = "the broker has stopped: its endpoint is closed, or its loop broke; \
+                                start it again";
+                    return Err(Failure::new(Exit::Failed, "M0412", what));
+                };
                 let line = shown(&report);
                 if line != told {
                     context.out.line(&line)?;

@@ -524,6 +524,11 @@ impl Discovery {
         self.members.live_counted().max(self.crowd) + usize::from(!self.roles.has(roles::OBSERVER))
     }
 
+    /// Living members but ourselves, observers not counted.
+    pub fn others(&self) -> usize {
+        self.members.live_counted().max(self.crowd)
+    }
+
     /// Membership counts so many living members, ourselves not.
     pub fn set_crowd(&mut self, alive: usize) {
         self.crowd = alive;

@@ -28,9 +28,10 @@ pub enum Insert {
 #[derive(Clone, Debug)]
 pub struct Assembly {
     total: u64,
-    received: RangeSet,
     /// The message from its start, as far as it is without a hole.
     front: Vec<u8>,
+    /// What came beyond the front, and does not touch it.
+    early: RangeSet,
     chunks: BTreeMap<u64, Vec<u8>>,
     memory: u64,
 }
@@ -43,8 +44,8 @@ impl Assembly {
 
     /// Nothing of `total` bytes, in memory that is there already: `room` is empty.
     pub fn within(total: u64, room: Vec<u8>) -> Self {
-        let (received, memory) = (RangeSet::new(), room.capacity() as u64);
-        Self { total, received, front: room, chunks: BTreeMap::new(), memory }
+        let (early, memory) = (RangeSet::new(), room.capacity() as u64);
+        Self { total, front: room, early, chunks: BTreeMap::new(), memory }
     }
 
     /// Bytes of the whole message.
@@ -59,11 +60,15 @@ impl Assembly {
             return Insert::Outside;
         }
         let end = off + len;
-        if self.received.len_after_insert(off, end) > HOLES_MAX + 1 {
+        let from = off.max(self.contiguous());
+        if from >= end {
+            return Insert::Duplicate;
+        }
+        if from > self.contiguous() && self.early.len_after_insert(from, end) > HOLES_MAX {
             return Insert::TooManyHoles;
         }
         let mut new = false;
-        for (from, to) in self.received.missing(off, end) {
+        for (from, to) in self.early.missing(from, end) {
             let span = bytes.get((from - off) as usize..(to - off) as usize).unwrap_or_default();
             if from == self.front.len() as u64 {
                 self.memory += append(&mut self.front, self.total, span);
@@ -72,8 +77,8 @@ impl Assembly {
             }
             new = true;
         }
-        self.received.insert(off, end);
-        if !self.chunks.is_empty() {
+        if from > self.contiguous() || !self.early.is_empty() {
+            self.early.insert(from, end);
             self.join();
         }
         if new { Insert::New } else { Insert::Duplicate }
@@ -81,28 +86,24 @@ impl Assembly {
 
     /// Moves to the front what came early and now follows it.
     fn join(&mut self) {
-        let upto = self.contiguous();
-        loop {
-            let at = self.front.len() as u64;
-            let (index, from) = (at / CHUNK, (at % CHUNK) as usize);
-            let to = (upto - index * CHUNK).min(CHUNK) as usize;
-            match self.chunks.get(&index).and_then(|chunk| chunk.get(from..to)) {
-                Some(span) if at < upto => {
-                    self.memory += append(&mut self.front, self.total, span);
-                }
-                _ => return,
+        while let Some((from, to)) = self.early.first()
+            && from <= self.contiguous()
+        {
+            while self.contiguous() < to {
+                let at = self.contiguous();
+                let (index, inside) = (at / CHUNK, (at % CHUNK) as usize);
+                let upto = (to - index * CHUNK).min(CHUNK) as usize;
+                let chunk = self.chunks.get(&index).and_then(|chunk| chunk.get(inside..upto));
+                let Some(span) = chunk else { break };
+                self.memory += append(&mut self.front, self.total, span);
             }
+            self.early.remove(from, to);
         }
     }
 
     /// Bytes from the start without a hole.
     pub fn contiguous(&self) -> u64 {
-        self.received.first().filter(|(from, _)| *from == 0).map_or(0, |(_, to)| to)
-    }
-
-    /// The end of the last byte that came.
-    pub fn highest(&self) -> u64 {
-        self.received.last().map_or(0, |(_, to)| to)
+        self.front.len() as u64
     }
 
     /// Bytes of memory that it holds.
@@ -112,7 +113,8 @@ impl Assembly {
 
     /// The holes below `upto`, as (offset, length).
     pub fn missing(&self, upto: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.received.missing(0, upto.min(self.total)).map(|(from, to)| (from, to - from))
+        let holes = self.early.missing(self.contiguous(), upto.min(self.total));
+        holes.map(|(from, to)| (from, to - from))
     }
 
     /// True if no byte is missing.

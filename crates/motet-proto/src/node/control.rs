@@ -57,6 +57,7 @@ impl<C: Crypto> Node<C> {
         if peer.control.resync && peer.control.log.bytes() * 2 <= CONTROL_WINDOW {
             peer.control.resync = false;
             self.tell_interest(now, at);
+            self.ask_what_is_offered(now, at);
             self.ask_to_resume(now, at);
             self.on_interest_of(now, at);
         }
@@ -65,6 +66,7 @@ impl<C: Crypto> Node<C> {
     /// The first words on a new session: our interest, what we know of others, our offers.
     pub(super) fn greet(&mut self, now: Time, at: usize) {
         self.tell_interest(now, at);
+        self.ask_what_is_offered(now, at);
         self.tell_members(now, at);
         let streams: Vec<StreamId> = self.publications.keys().copied().collect();
         for stream in streams {
@@ -246,6 +248,13 @@ impl<C: Crypto> Node<C> {
             Record::Resume { stream, .. } => self.on_resume(now, at, stream),
             Record::LaneOffer(offer) => self.on_lane_offer(now, at, offer),
             Record::LaneKey(key) => self.on_lane_key(at, key),
+            Record::Sync { n } => {
+                // P-18: what was left out is not offered yet.
+                if self.peer(at).is_some_and(|peer| !peer.control.resync) {
+                    self.say(now, at, &Record::Synced { n });
+                }
+            }
+            Record::Synced { n } => self.on_synced(at, n),
             Record::ProbeResult { .. } | Record::ShmOffer { .. } | Record::Unknown(_) => {}
         }
     }

@@ -403,7 +403,7 @@ impl<C: Crypto> Node<C> {
     }
 }
 
-type Subscriptions = alloc::collections::BTreeMap<SubId, Subscription>;
+pub(super) type Subscriptions = alloc::collections::BTreeMap<SubId, Subscription>;
 
 /// Every subscription of a stream takes a message now.
 pub(super) fn has_room(subs: &Subscriptions, incoming: &Incoming) -> bool {

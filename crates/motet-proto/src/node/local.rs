@@ -1,9 +1,11 @@
 //! What this endpoint publishes and reads.
 
+use super::peer::{OutState, Outgoing};
 use crate::config::{History, PubQos, SubQos};
 use crate::ids::{EndpointId, PubId, StreamId, SubId};
 use crate::received::Origin;
 use crate::time::Time;
+
 use crate::topics::filter::TopicFilter;
 use crate::topics::name::TopicName;
 use crate::topics::queue::Queue;
@@ -38,6 +40,8 @@ pub(super) struct Publication {
     pub(super) closing: Option<Time>,
     /// Everything was acknowledged when last looked.
     pub(super) flushed: bool,
+    /// Readers that have left had all messages below this.
+    pub(super) confirmed: u64,
 }
 
 /// A reader in the same endpoint.
@@ -49,6 +53,13 @@ pub(super) struct LocalReader {
 impl Publication {
     pub(super) fn stream(&self) -> StreamId {
         self.id.0
+    }
+
+    /// A reader leaves: what it had acknowledged stays acknowledged.
+    pub(super) fn confirm(&mut self, out: &Outgoing) {
+        if matches!(out.state, OutState::Active | OutState::Suspended) {
+            self.confirmed = self.confirmed.max(out.cursor.acked());
+        }
     }
 
     /// A message that counts `bytes` goes into the log as it is.

@@ -102,6 +102,7 @@ impl<C: Crypto> Node<C> {
         for (stream, out) in peer.outs {
             if let Some(publication) = self.publications.get_mut(&stream) {
                 publication.readers.retain(|reader| *reader != at);
+                publication.confirm(&out);
             }
             if out.state == OutState::Active {
                 let publication = PubId(stream);

@@ -36,6 +36,8 @@ pub(super) struct Peer<A> {
     pub(super) interest: RemoteInterest,
     /// The version of our interest that it was told.
     pub(super) interest_told: u64,
+    /// The last SYNC it was sent, and the last it has answered (P-18).
+    pub(super) sync: (u64, u64),
     pub(super) outs: BTreeMap<StreamId, Outgoing>,
     pub(super) ins: BTreeMap<StreamId, Incoming>,
     /// Streams with something to send, by priority.
@@ -47,7 +49,7 @@ pub(super) struct Peer<A> {
     pub(super) share: Share,
     /// What is to be asked for again; it leaves as packets take it.
     pub(super) naks: VecDeque<(StreamId, NakItem)>,
-    /// LANE_STATE and LANE_ACK frames for the next packet.
+    /// LANE_STATE and LANE_ACK frames, and the last STATUS of streams that we leave, for the next packet.
     pub(super) lane_says: Vec<u8>,
     pub(super) lane_acks: Vec<u8>,
     /// It stands in the node's list of those with something to send.

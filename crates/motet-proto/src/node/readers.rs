@@ -28,6 +28,7 @@ impl<C: Crypto> Node<C> {
         let reader = peer.key;
         if let Some(publication) = self.publications.get_mut(&stream) {
             publication.readers.retain(|other| *other != at);
+            publication.confirm(&out);
         }
         if out.state == OutState::Active {
             let readers = self.readers(PubId(stream));

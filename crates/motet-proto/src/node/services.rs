@@ -4,6 +4,8 @@
 //! application: their events end here. An endpoint that neither offers nor calls anything pays
 //! nothing.
 
+mod known;
+
 use super::Node;
 use crate::config::{History, PubQos, SlowPolicy, SubQos};
 use crate::crypto::Crypto;
@@ -24,6 +26,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use known::Known;
 use motet_wire::service::{Finding, Inquiry};
 
 /// The layer, and the topics it uses.
@@ -43,6 +46,7 @@ pub(super) struct Wiring {
     scanned: usize,
     /// The event of having settled was seen.
     settled: bool,
+    known: Known,
     scratch: Vec<u8>,
     /// How far a server's clock is ahead of ours at least, and when that was looked up.
     offsets: BTreeMap<EndpointKey, (i64, Time)>,
@@ -173,9 +177,15 @@ impl<C: Crypto> Node<C> {
 
     fn seek(&mut self, now: Time, service: &str) -> Result<Arc<str>, CallRefused> {
         let name = self.wiring(now).layer.seek(now, service)?;
-        if !self.wiring(now).sought.contains_key(&name) && self.wiring(now).all.is_none() {
-            let sub = self.listen(now, &offer_filter(&name), History::All);
-            self.wiring(now).sought.insert(name.clone(), sub);
+        if !self.wiring(now).sought.contains_key(&name) {
+            if self.wiring(now).all.is_none() {
+                let sub = self.listen(now, &offer_filter(&name), History::All);
+                self.wiring(now).sought.insert(name.clone(), sub);
+                self.ask_anew(now);
+            }
+            let wiring = self.wiring(now);
+            let round = wiring.all.map_or(wiring.known.round, |_| wiring.known.round_of_all);
+            wiring.layer.set_round(now, &name, round);
         }
         self.listen_for_replies(now);
         Ok(name)
@@ -227,6 +237,9 @@ impl<C: Crypto> Node<C> {
                 None => {
                     let sub = self.listen(now, ALL_OFFERS, History::All);
                     self.wiring(now).all = Some((sub, 1));
+                    self.ask_anew(now);
+                    let known = &mut self.wiring(now).known;
+                    known.round_of_all = known.round;
                 }
             }
         }
@@ -315,6 +328,7 @@ impl<C: Crypto> Node<C> {
                 pubs: BTreeMap::new(),
                 scanned: 0,
                 settled: false,
+                known: Known::new(),
                 scratch: Vec::new(),
                 offsets: BTreeMap::new(),
             })
@@ -377,6 +391,8 @@ impl<C: Crypto> Node<C> {
                 wiring.settled = true;
                 wiring.layer.on_settled();
             }
+            self.look_who_has_answered(now, settled);
+            let Some(wiring) = &mut self.services else { return };
             wiring.layer.work(now);
             while let Some(wiring) = &mut self.services
                 && let Some((id, offer)) = wiring.layer.next_announcement(now)
@@ -430,6 +446,7 @@ impl<C: Crypto> Node<C> {
                 }
                 Event::PeerUp { .. } => {
                     wiring.scanned += 1;
+                    wiring.known.look = true;
                     wiring.layer.on_peer_up(now);
                     continue;
                 }
@@ -457,6 +474,10 @@ impl<C: Crypto> Node<C> {
             Event::Writer { subscription, writer, topic, state } => {
                 if Some(subscription) == wiring.requests || Some(subscription) == wiring.replies {
                     return;
+                }
+                match state {
+                    WriterState::Joined => wiring.known.opened(writer, &topic),
+                    _ => wiring.known.heard(writer, &topic),
                 }
                 let state = match state {
                     WriterState::Joined => return,
@@ -487,6 +508,7 @@ impl<C: Crypto> Node<C> {
             } else if Some(sub) == wiring.replies {
                 wiring.layer.on_to_caller(now, from, &payload);
             } else {
+                wiring.known.heard(from, message.topic());
                 wiring.layer.on_offer(now, message.topic(), from, name, &payload);
             }
         }
@@ -496,6 +518,7 @@ impl<C: Crypto> Node<C> {
         let back = reason == DownReason::Silent;
         let Some(wiring) = &mut self.services else { return };
         wiring.layer.on_peer_gone(now, key, back);
+        wiring.known.gone(now, key, back);
         wiring.offsets.remove(&key);
         if !back {
             let mine = |lane| wiring.lanes.get(&(lane, key.id)).filter(|it| it.1 == key);

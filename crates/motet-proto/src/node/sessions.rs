@@ -126,6 +126,7 @@ impl<C: Crypto> Node<C> {
             control: Control::new(),
             interest: RemoteInterest::default(),
             interest_told: 0,
+            sync: (0, 0),
             outs: Default::default(),
             ins: Default::default(),
             ready: Default::default(),
@@ -171,6 +172,7 @@ impl<C: Crypto> Node<C> {
         peer.lane_acks.clear();
         peer.interest = RemoteInterest::default();
         peer.interest_told = 0;
+        peer.sync = (0, 0);
         peer.ins.values_mut().for_each(|incoming| incoming.suspended = true);
         for out in peer.outs.values_mut() {
             if !matches!(out.state, OutState::Rejected { .. }) {

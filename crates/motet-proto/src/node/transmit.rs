@@ -426,6 +426,42 @@ fn has_data<A: Aead>(peer: &Peer<A>) -> bool {
     peer.control.ready || peer.ready.iter().any(|class| !class.is_empty())
 }
 
+/// STATUS of all streams whose reader got further than it has said, as one packet takes them.
+pub(super) fn last_words<A>(
+    peer: &mut Peer<A>,
+    subscriptions: &super::deliver::Subscriptions,
+    now: Time,
+) -> Vec<u8> {
+    let mut out = core::mem::take(&mut peer.lane_says);
+    out.truncate(if out.len() > LAST_WORDS_MAX { 0 } else { out.len() });
+    for (stream, incoming) in &mut peer.ins {
+        let owes = !incoming.suspended && incoming.reader.status_deadline().is_some();
+        if owes && out.len() + FEEDBACK_ROOM <= LAST_WORDS_MAX {
+            let free = free(subscriptions, incoming);
+            encode_status(*stream, incoming.reader.status(now, free), &mut out);
+        }
+    }
+    out
+}
+
+impl<C: Crypto> Node<C> {
+    /// A reader leaves: what it has taken is acknowledged in the packet before its goodbye, or in
+    /// the same one (S-52).
+    pub(super) fn acknowledge_last(&mut self, now: Time, at: usize, stream: StreamId) {
+        let subscriptions = &self.subscriptions;
+        let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
+        let Some(incoming) = peer.ins.get_mut(&stream) else { return };
+        let owes = !incoming.suspended && incoming.reader.status_deadline().is_some();
+        if owes && peer.lane_says.len() + FEEDBACK_ROOM <= LAST_WORDS_MAX {
+            let free = free(subscriptions, incoming);
+            encode_status(stream, incoming.reader.status(now, free), &mut peer.lane_says);
+        }
+    }
+}
+
+/// Bytes that any path takes beside a CLOSE.
+const LAST_WORDS_MAX: usize = 1_000;
+
 fn encode_status(
     stream: StreamId,
     status: crate::transport::stream::reader::Status,

@@ -231,6 +231,7 @@ impl<C: Crypto> Node<C> {
             blocked: None,
             closing: None,
             flushed: true,
+            confirmed: 0,
             topic,
             qos,
         };
@@ -562,6 +563,7 @@ impl<C: Crypto> Node<C> {
             incoming.subs.retain(|sub| *sub != id);
             let stalled = core::mem::take(&mut incoming.stalled);
             if incoming.subs.is_empty() {
+                self.acknowledge_last(now, at, stream);
                 self.say(now, at, &Record::CloseStream { stream, code: stream_end::UNSUBSCRIBED });
                 self.drop_incoming(at, stream);
             } else if stalled {
@@ -684,10 +686,13 @@ impl<C: Crypto> Node<C> {
     /// Ends a session: three copies of CLOSE, no answer awaited (S-51).
     pub(super) fn close_peer(&mut self, now: Time, at: usize, code: u64, reason: DownReason) {
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
+        // What was taken is acknowledged before the goodbye (S-52), in each copy of it.
+        let taken = super::transmit::last_words(peer, &self.subscriptions, now);
         for _ in 0..3 {
             let mut bytes = Vec::new();
             let session = &mut peer.session;
             let start = session.begin(&mut bytes);
+            bytes.extend_from_slice(&taken);
             Frame::Close { code, reason: &[] }.encode(&mut bytes);
             session.seal(&self.crypto, now, &mut bytes, start, Kind::Feedback);
             let (dst, src) = (session.path.remote, session.path.local);

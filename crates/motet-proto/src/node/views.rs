@@ -333,6 +333,15 @@ impl<C: Crypto> Node<C> {
         publication.readers.iter().filter_map(of).max().unwrap_or(0)
     }
 
+    /// Whether some reader has acknowledged a message, be it one that has left since.
+    pub fn is_confirmed(&self, id: PubId, seq: u64) -> bool {
+        let Some(publication) = self.publications.get(&id.0) else { return false };
+        let of = |at: &usize| Some(self.peers.get(*at)?.as_ref()?.outs.get(&id.0)?.cursor.acked());
+        let here = publication.local.iter().map(|local| local.next);
+        let acked = publication.readers.iter().filter_map(of).chain(here).max();
+        publication.confirmed.max(acked.unwrap_or(0)) > seq
+    }
+
     /// All publications.
     pub fn publications(&self) -> Vec<PublicationView> {
         let readers = |publication: &super::local::Publication| {

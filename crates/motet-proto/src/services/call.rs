@@ -109,6 +109,7 @@ impl Call {
         let settings = &self.spec.settings;
         self.is_one()
             && settings.address == super::terms::Address::Any
+            && settings.only.is_none()
             && settings.version.is_empty()
     }
 

@@ -30,6 +30,7 @@ use crate::ids::{CallId, EndpointId, EndpointKey};
 use crate::rng::Rng;
 use crate::time::Time;
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
@@ -41,7 +42,7 @@ use motet_wire::service as wire;
 
 /// Calls of one endpoint that are open, or whose replies were not taken.
 pub(super) const CALLS_MAX: usize = 131_072;
-/// Since the question for a service was sent, so long until nobody is there.
+/// Where not all answer: since the question for a service was sent, so long until nobody is there.
 const ASK_FOR: Duration = Duration::from_millis(300);
 /// An instance that is gone is waited for so long.
 const RETURN_FOR: Duration = Duration::from_secs(3);
@@ -72,7 +73,8 @@ type Standing = Option<(Offer, Stats)>;
 /// All calls of this endpoint.
 pub(super) struct Callers {
     own: EndpointKey,
-    calls: BTreeMap<u64, Call>,
+    /// Boxed: they are large, and the map moves what it holds.
+    calls: BTreeMap<u64, Box<Call>>,
     outputs: BTreeMap<u64, Outputs>,
     due: BTreeSet<(Time, u64)>,
     links: BTreeMap<EndpointKey, Link>,
@@ -91,6 +93,8 @@ pub(super) struct Callers {
     /// No link has a deadline before this; may be too early.
     links_due: Time,
     settled: bool,
+    /// Up to this round of questions all members that are known have said what they offer.
+    known: u64,
     /// When a session last came up: it is asked, too, and needs its time.
     last_up: Time,
     next_call: u64,
@@ -115,6 +119,7 @@ impl Callers {
             feed: BTreeSet::new(),
             links_due: Time::NEVER,
             settled: false,
+            known: 0,
             last_up: Time::ZERO,
             next_call: 1,
             next_token: 1,
@@ -141,7 +146,7 @@ impl Callers {
         }
         let id = self.next_call;
         self.next_call += 1;
-        let call = Call::new(now, service.clone(), spec);
+        let call = Box::new(Call::new(now, service.clone(), spec));
         self.outputs.insert(id, Outputs::default());
         self.calls.insert(id, call);
         directory.service(now, &service).waiting.push_back(id);
@@ -180,10 +185,23 @@ impl Callers {
     /// Discovery has settled.
     pub(super) fn on_settled(&mut self, directory: &Directory) {
         if !core::mem::replace(&mut self.settled, true) {
-            self.feed.extend(directory.services.keys().cloned());
-            let ids: Vec<u64> = self.calls.keys().copied().collect();
-            ids.into_iter().for_each(|id| self.rearm(id, directory));
+            self.look_again(directory);
         }
+    }
+
+    /// All members that are known have said what they offer of what was asked for up to this round;
+    /// 0: not all.
+    pub(super) fn on_known(&mut self, round: u64, directory: &Directory) {
+        let news = round > core::mem::replace(&mut self.known, round);
+        if news && self.settled {
+            self.look_again(directory);
+        }
+    }
+
+    fn look_again(&mut self, directory: &Directory) {
+        self.feed.extend(directory.services.keys().cloned());
+        let ids: Vec<u64> = self.calls.keys().copied().collect();
+        ids.into_iter().for_each(|id| self.rearm(id, directory));
     }
 
     /// A session came up.
@@ -200,7 +218,7 @@ impl Callers {
         let Some(call) = self.calls.get(&id) else { return };
         // Those that discovery may still bring are waited for.
         let entry = directory.services.get(&call.service);
-        let quiet = entry.is_some_and(|it| asked_at(self.last_up, it) <= now);
+        let quiet = entry.is_some_and(|it| asked_at(self.known, self.last_up, it) <= now);
         if call.is_asking() {
             return;
         }
@@ -282,7 +300,7 @@ pub(super) struct Cx<'a> {
 }
 
 /// Whoever answers in parts has until the deadline of the call. True if that was news.
-fn call_deadline(calls: &mut BTreeMap<u64, Call>, id: u64, from: EndpointKey) -> bool {
+fn call_deadline(calls: &mut BTreeMap<u64, Box<Call>>, id: u64, from: EndpointKey) -> bool {
     let Some(call) = calls.get_mut(&id) else { return false };
     let deadline = call.deadline;
     let Some(target) = call.target(from) else { return false };
@@ -291,14 +309,23 @@ fn call_deadline(calls: &mut BTreeMap<u64, Call>, id: u64, from: EndpointKey) ->
     news
 }
 
-/// When all that discovery had found were asked what they offer.
-fn asked_at(last_up: Time, entry: &super::directory::Service) -> Time {
-    entry.since.max(last_up) + ASK_FOR
+/// When all that discovery had found were asked what they offer. V-10: where all have answered,
+/// nobody is waited for.
+fn asked_at(known: u64, last_up: Time, entry: &super::directory::Service) -> Time {
+    match entry.round <= known {
+        true => entry.since,
+        false => entry.since.max(last_up) + ASK_FOR,
+    }
 }
 
 /// When it is clear that nobody offers the service; `None` while somebody does, or it is open.
-fn empty_at(settled: bool, last_up: Time, entry: &super::directory::Service) -> Option<Time> {
-    let asked = asked_at(last_up, entry);
+fn empty_at(
+    settled: bool,
+    known: u64,
+    last_up: Time,
+    entry: &super::directory::Service,
+) -> Option<Time> {
+    let asked = asked_at(known, last_up, entry);
     match entry.emptied {
         _ if !settled => None,
         Some(emptied) => Some(asked.max(emptied + RETURN_FOR)),

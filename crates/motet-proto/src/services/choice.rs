@@ -9,7 +9,7 @@ use super::terms::{Address, CallSettings, InstanceState, Offer, Reach, Role};
 use crate::ids::EndpointKey;
 use crate::rng::Rng;
 use crate::time::Time;
-use alloc::string::String;
+use crate::wanted::{groups, version_fits};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -71,27 +71,18 @@ pub(super) fn may_serve(offer: &Offer, key: EndpointKey, settings: &CallSettings
         Reach::Workers => matches!(offer.role, Role::Direct | Role::Worker),
         Reach::Brokers => offer.role == Role::Broker,
     };
+    // A broker finds out itself which of its workers is meant.
+    let broker = offer.role == Role::Broker;
     let meant = match &settings.address {
         Address::Any => true,
-        Address::Endpoint(id) => *id == key.id,
-        Address::Group(group) => in_group(&offer.metadata, group) || offer.role == Role::Broker,
+        Address::Endpoint(id) => *id == key.id || broker && settings.only.is_some(),
+        Address::Group(group) => broker || groups(&offer.metadata).any(|it| it == group),
     };
     reach
         && meant
+        && settings.only.is_none_or(|only| only == key.id)
         && (offer.state == InstanceState::Up || crate::planted::on("draining_server_chosen"))
-        && version_fits(&offer.version, &settings.version)
-}
-
-/// `2` wants 2, 2.1 and 2.1.7, but not 20.
-pub(super) fn version_fits(version: &str, wanted: &str) -> bool {
-    wanted.is_empty()
-        || version
-            .strip_prefix(wanted)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-', '+']))
-}
-
-pub(super) fn in_group(metadata: &[(String, String)], group: &str) -> bool {
-    metadata.iter().any(|(name, value)| name == "group" && value == group)
+        && (broker || version_fits(&offer.version, &settings.version))
 }
 
 /// One that may be chosen.

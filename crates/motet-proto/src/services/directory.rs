@@ -52,6 +52,8 @@ pub(super) struct Service {
     pub(super) instances: BTreeMap<EndpointKey, Instance>,
     /// When it was first looked for.
     pub(super) since: Time,
+    /// Which round of questions asked for it: see [`Callers::on_known`](super::caller::Callers).
+    pub(super) round: u64,
     /// When the last usable instance went.
     pub(super) emptied: Option<Time>,
     pub(super) clock: u64,
@@ -106,6 +108,7 @@ impl Directory {
         self.services.entry(name.clone()).or_insert_with(|| Service {
             instances: BTreeMap::new(),
             since: now,
+            round: u64::MAX,
             emptied: None,
             clock: 0,
             waiting: VecDeque::new(),

@@ -401,6 +401,17 @@ impl Services {
         self.callers.on_peer(now);
     }
 
+    /// A service is asked for by this round of questions.
+    pub fn set_round(&mut self, now: Time, service: &Arc<str>, round: u64) {
+        self.directory.service(now, service).round = round;
+    }
+
+    /// All members that are known have said what they offer, of what was asked for up to this round;
+    /// 0: not all.
+    pub fn on_known(&mut self, round: u64) {
+        self.callers.on_known(round, &self.directory);
+    }
+
     /// An endpoint is suspected.
     pub fn on_peer_suspect(&mut self, now: Time, key: EndpointKey) {
         self.callers.on_suspect(now, key, &mut self.directory);

@@ -25,6 +25,7 @@ use super::terms::{
 use crate::ids::{EndpointId, EndpointKey, RequestId, ServeId};
 use crate::time::Time;
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
@@ -147,7 +148,8 @@ pub(super) struct Servers {
     own: EndpointKey,
     serving: BTreeMap<ServeId, Serving>,
     by_name: BTreeMap<Arc<str>, ServeId>,
-    accepted: BTreeMap<RequestId, Accepted>,
+    /// Boxed: they are large, and the map moves what it holds.
+    accepted: BTreeMap<RequestId, Box<Accepted>>,
     by_call: BTreeMap<(EndpointKey, u64), RequestId>,
     replies: BTreeMap<EndpointKey, Waiting>,
     /// Callers that something waits for.

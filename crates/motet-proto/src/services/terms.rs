@@ -137,6 +137,9 @@ pub struct CallSettings {
     pub reach: Reach,
     /// Whom it is meant for. Default [`Address::Any`].
     pub address: Address,
+    /// Only the instance at this endpoint gets it; the address travels unchanged. For brokers.
+    /// Default: none.
+    pub only: Option<EndpointId>,
     /// Version wanted; `2` is also 2.1 and 2.1.7. Default empty: any.
     pub version: String,
     /// How long to wait for an instance. Default [`WaitFor::Settled`].
@@ -159,6 +162,7 @@ impl Default for CallSettings {
             mode: Mode::One,
             reach: Reach::Callers,
             address: Address::Any,
+            only: None,
             version: String::new(),
             wait: WaitFor::Settled,
             ttl: Duration::from_secs(6),

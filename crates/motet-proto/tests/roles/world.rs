@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use motet_proto::rng::Rng;
 use motet_proto::roles::broker::{
-    Action, Asked, Broker, BrokerConfig, Claim, NoWorkers, Outcome, Refusal, TaskId, WorkerOffer,
+    Action, Asked, Broker, BrokerConfig, Claim, NoWorkers, Outcome, PeerOffer, Refusal, TaskId,
+    WorkerOffer,
 };
+use motet_proto::wanted::{Kind, Wanted};
 use motet_proto::wire::service::{Finding, Found};
 use motet_proto::{EndpointId, EndpointKey, Time};
 
@@ -176,6 +178,10 @@ const MS: u64 = 1_000_000;
 const BROKERS: usize = 2;
 const WORKERS: usize = 4;
 const CREDIT: u64 = 2;
+
+fn offer((free, capacity): (u64, u64)) -> PeerOffer {
+    PeerOffer { free, capacity, takes: true, kinds: None }
+}
 
 fn broker_id(at: usize) -> EndpointId {
     EndpointId([200 + u8::try_from(at).unwrap(); 16])
@@ -384,7 +390,7 @@ impl World {
             Happening::Told { broker, from, room } => {
                 let other = 1 - broker;
                 if self.desks[broker].alive && !self.split && self.broker_key(other) == from {
-                    self.desks[broker].machine.peer(now, from, "s", room, true);
+                    self.desks[broker].machine.peer(now, from, "s", offer(room));
                 }
             }
             Happening::Heard { broker, from } => self.desks[broker].machine.heard(now, from),
@@ -411,7 +417,7 @@ impl World {
                     if split {
                         self.desks[at].machine.peer_gone(now, other, None);
                     } else {
-                        self.desks[at].machine.peer(now, other, "s", (0, 4), true);
+                        self.desks[at].machine.peer(now, other, "s", offer((0, 4)));
                     }
                 }
             }
@@ -461,7 +467,9 @@ impl World {
         desk.next += 1;
         desk.tasks.insert(task, (call, hops.clone(), asker));
         let key = Some(call.to_be_bytes().to_vec());
-        let asked = Asked { service: "s".into(), deadline, key, repeatable, hops, again };
+        let wanted = Wanted::default();
+        let service = "s".into();
+        let asked = Asked { service, deadline, key, repeatable, hops, again, wanted };
         desk.machine.request(now, task, asked);
     }
 
@@ -688,7 +696,7 @@ impl World {
     fn offer(&mut self, broker: usize, worker: usize) {
         let (now, key) = (Time(self.now), self.worker_key(worker));
         if self.desks[broker].alive && self.hands[worker].alive {
-            let offer = WorkerOffer { takes: true, credit: CREDIT };
+            let offer = WorkerOffer { takes: true, credit: CREDIT, kind: Kind::default() };
             self.desks[broker].machine.worker(now, key, "s", offer);
         }
     }
@@ -705,7 +713,7 @@ impl World {
                 && self.desks[b].alive
             {
                 let key = self.broker_key(b);
-                self.desks[a].machine.peer(now, key, "s", (0, 4), true);
+                self.desks[a].machine.peer(now, key, "s", offer((0, 4)));
             }
         }
     }

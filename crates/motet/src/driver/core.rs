@@ -41,6 +41,8 @@ pub(crate) struct Inner {
     pub(crate) watches: BTreeMap<WatchId, Arc<WatchSlot>>,
     /// What the timer is set to.
     armed: Time,
+    /// The driver is in its turn, at whose end it sets the timer.
+    turning: bool,
 }
 
 /// The body of an answer and where to go on; `None` if the peer is gone.
@@ -166,6 +168,7 @@ impl Core {
             calls: BTreeMap::new(),
             watches: BTreeMap::new(),
             armed: Time::NEVER,
+            turning: false,
         };
         Self {
             inner: Mutex::new(inner),
@@ -480,14 +483,23 @@ impl Core {
         });
     }
 
-    /// Sets the timer for a deadline of the driver's own.
+    /// The driver begins a turn: until [`Core::arm_for`] deadlines come and go without system calls.
+    pub(crate) fn begin_turn(&self) {
+        self.inner().turning = true;
+    }
+
+    /// Ends the driver's turn: sets the timer, also for a deadline of the driver's own.
     pub(crate) fn arm_for(&self, due: Time) {
         let mut inner = self.inner();
+        inner.turning = false;
         self.arm(&mut inner);
         self.arm_at(&mut inner, due);
     }
 
     fn arm(&self, inner: &mut Inner) {
+        if inner.turning {
+            return;
+        }
         let due = inner.node.poll_timeout().map_or(Time::NEVER, |deadline| deadline.at);
         self.arm_at(inner, due);
     }

@@ -204,6 +204,7 @@ impl Driver {
     /// What is ready is cleared before it is used up, so no wake-up is lost.
     fn handle(&mut self, ready: Ready) {
         let core = &self.core;
+        core.begin_turn();
         if ready.timer {
             core.timer.drain();
         }

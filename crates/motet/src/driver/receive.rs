@@ -69,17 +69,26 @@ impl Receiver {
         // Others than `WouldBlock` are passing: what comes next makes it readable again.
         let Ok(filled) = recv(&mut self.batch) else { return 0 };
         core.calls.receives.fetch_add(1, Ordering::Relaxed);
-        for index in 0..filled {
-            let Some((meta, mut run)) = self.run(index) else { break };
-            let (dice, late) = (&mut self.dice, &mut self.late);
-            let about = about(&meta, via);
-            // One hold of the lock per run: 64 datagrams at most.
+        let mut runs = 0..filled;
+        while !runs.is_empty() {
+            // One hold of the lock for many datagrams, also where each is a run of its own.
             core.with(|inner, now| {
-                while !run.is_empty() {
-                    let datagram = run.split_to(meta.stride.clamp(1, run.len()));
-                    impaired(dice, late, now, about, datagram, |about, datagram| {
-                        inner.node.handle_datagram(now, about, datagram);
-                    });
+                let mut taken = 0;
+                while taken < HOLD_MAX
+                    && let Some((meta, mut run)) = runs.next().and_then(|index| self.run(index))
+                {
+                    let about = about(&meta, via);
+                    while !run.is_empty() {
+                        let datagram = match meta.stride.max(1) {
+                            stride if stride < run.len() => run.split_to(stride),
+                            _ => std::mem::take(&mut run),
+                        };
+                        let (dice, late) = (&mut self.dice, &mut self.late);
+                        impaired(dice, late, now, about, datagram, |about, datagram| {
+                            inner.node.handle_datagram(now, about, datagram);
+                        });
+                        taken += 1;
+                    }
                 }
             });
         }
@@ -191,6 +200,8 @@ fn impaired(
 
 /// Room for two full runs. A message that is kept, keeps it.
 const BLOCK: usize = 128 * 1024;
+/// With so many datagrams, or a run (64 of them at most) more, the lock is let go.
+const HOLD_MAX: usize = 64;
 /// Batches (32 runs each at most) that one turn takes before others have theirs.
 const BATCHES_MAX: usize = 4;
 /// Datagrams of one group that one turn takes.

@@ -132,6 +132,10 @@ pub struct Ask {
     pub(crate) frames: Vec<Bytes>,
     pub(crate) timeout: Option<Duration>,
     pub(crate) to: Option<EndpointId>,
+    /// Whoever passes it on: whom it goes to, whatever it says of whom it is meant for.
+    pub(crate) only: Option<EndpointId>,
+    /// The address and version that the first caller wanted.
+    pub(crate) wanted: Option<(Address, String)>,
 }
 
 impl Ask {
@@ -277,6 +281,10 @@ impl Caller {
         let mut settings = self.options.settings.clone();
         if let Some(timeout) = ask.timeout {
             settings.timeout = timeout;
+        }
+        settings.only = ask.only;
+        if let Some((address, version)) = ask.wanted {
+            (settings.address, settings.version) = (address, version);
         }
         if let Some(to) = ask.to {
             settings.address = Address::Endpoint(to);

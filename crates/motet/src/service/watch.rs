@@ -162,6 +162,27 @@ impl Endpoint {
 }
 
 impl ServiceWatch {
+    /// Waits until all members that are known have said what they offer, `limit` at most: from then
+    /// on [`ServiceWatch::instances`] is complete. False if somebody has not.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nothing is changed.
+    pub async fn complete(&self, limit: Duration) -> bool {
+        let core = &self.hold.core;
+        let begun = core.clock.now();
+        loop {
+            let left = limit.saturating_sub(core.clock.now().since(begun));
+            let known =
+                |inner: &mut crate::driver::Inner, _| inner.node.offers_are_known().then_some(());
+            if core.wait(left.min(LOOK_AGAIN), known).await.is_some() {
+                return true;
+            }
+            if left.is_zero() || core.is_closed() {
+                return false;
+            }
+        }
+    }
+
     /// The next change; `None` after the endpoint has closed.
     ///
     /// # Cancel safety
@@ -218,3 +239,6 @@ impl Drop for ServiceWatch {
 pub(crate) struct WatchSlot {
     pub(crate) wake: Notify,
 }
+
+/// An answer of a member is no event of its own: it is looked for so often.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);

@@ -134,8 +134,10 @@ pub(crate) async fn find(
         Some(wait) => drop(tokio::time::timeout(wait, std::future::pending::<()>()).await),
         None => {
             endpoint.settled().await;
-            // The last word of who was found at the end is on its way.
-            while let Ok(Some(_)) = tokio::time::timeout(QUIET, watch.next()).await {}
+            // Where somebody does not say what it offers, silence has to do.
+            if !watch.complete(ALL_SAY).await {
+                while let Ok(Some(_)) = tokio::time::timeout(QUIET, watch.next()).await {}
+            }
         }
     }
     let mut found = watch.instances();
@@ -394,5 +396,7 @@ pub(crate) async fn deps(args: InfoArgs, context: &Context) -> Result<Exit, Fail
 
 /// How often a registry is asked.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// So long all members are waited for to say what they offer.
+const ALL_SAY: Duration = Duration::from_millis(300);
 /// Without news for so long, everybody has said what it is.
 const QUIET: Duration = Duration::from_millis(150);

@@ -6,6 +6,7 @@ mod control;
 mod instances;
 mod outside;
 pub(crate) mod serve;
+mod watch;
 
 use clap::Subcommand;
 
@@ -30,6 +31,8 @@ pub(crate) enum Verb {
     Ping(instances::InfoArgs),
     /// Wait until a service is offered
     Wait(instances::WaitArgs),
+    /// Tell each change of services and registrations, a line each
+    Watch(watch::WatchArgs),
     /// What a service requires, and whether that is there
     Deps(instances::InfoArgs),
     /// Register a service that is no endpoint, with checks, as long as this runs
@@ -53,6 +56,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> 
         Verb::Stats(args) => instances::stats(args, context).await,
         Verb::Ping(args) => instances::ping(args, context).await,
         Verb::Wait(args) => instances::wait(args, context).await,
+        Verb::Watch(args) => watch::run(args, context).await,
         Verb::Deps(args) => instances::deps(args, context).await,
         Verb::Register(args) => outside::register(args, context).await,
         Verb::Unregister(args) => outside::unregister(args, context).await,

@@ -109,7 +109,7 @@ fn a_higher_incarnation_is_dialled_once_a_second_and_a_lower_one_never() {
     assert_eq!(bench.discovery.member(key(1, 5).id).unwrap().key, key(1, 5), "only a hint");
 }
 
-#[test] // D-11
+#[test] // D-11 BK-11
 fn a_silent_member_is_redialled_for_a_day_ever_more_rarely() {
     let mut bench = Bench::settled();
     bench.up(1);
@@ -144,7 +144,7 @@ fn a_dial_whose_end_nobody_reports_does_not_stop_the_redialling() {
     assert!((80..=100).contains(&bench.dials().len()), "{}", bench.dials().len());
 }
 
-#[test] // D-11
+#[test] // D-11 BK-11
 fn a_session_clears_the_backoff() {
     let mut bench = Bench::settled();
     bench.up(1);

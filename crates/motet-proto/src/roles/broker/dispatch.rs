@@ -2,14 +2,22 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::claims::{Claim, Way};
 use super::task::{Given, Refusal, Standing, Task, TaskId};
 use super::{Action, Broker};
+use crate::ids::EndpointKey;
 use crate::time::Time;
+use crate::wanted::{Kind, Wanted};
 
 /// Waiting tasks that are looked at when the first cannot go where there is room.
 const LOOK_AHEAD: usize = 32;
+/// The last and the first room are told at once if nothing was told for so long: under a load that
+/// just fills all workers they come and go with every answer.
+const TURN_PAUSE: Duration = Duration::from_millis(5);
+/// Those that want a kind of worker that is known to be busy are passed over, but not more in all.
+const LOOK_PAST: usize = 1_024;
 
 /// What is to be done with a task that waits.
 enum Step {
@@ -38,9 +46,24 @@ impl Broker {
     /// The first task with which something can be done, and what.
     fn next_to_give(&self, now: Time, service: &Arc<str>) -> Option<(usize, Step)> {
         let queue = &self.services.get(service)?.queue;
-        let worker = self.pool.choose(now, service);
-        for (at, task) in queue.iter().enumerate().take(LOOK_AHEAD) {
+        // Who is next, for each kind that is wanted.
+        let mut next: Vec<(&Wanted, Option<EndpointKey>)> = Vec::new();
+        let mut looked = 0;
+        for (at, task) in queue.iter().enumerate().take(LOOK_PAST) {
             let Some(entry) = self.tasks.get(task) else { continue };
+            let wanted = &entry.asked.wanted;
+            let known = next.iter().find(|(known, _)| *known == wanted).map(|(_, worker)| *worker);
+            if known.is_none() || wanted.is_any() {
+                looked += 1;
+                if looked > LOOK_AHEAD {
+                    return None;
+                }
+            }
+            let worker = known.unwrap_or_else(|| {
+                let worker = self.pool.choose(now, service, wanted);
+                next.push((wanted, worker));
+                worker
+            });
             let to = |to| Given { to, forward: false };
             let step = match (&entry.standing, self.way(entry)) {
                 (Standing::Held(holder), _) if self.pool.knows(service, *holder) => {
@@ -56,7 +79,7 @@ impl Broker {
                 (_, Way::Anywhere) => match worker {
                     Some(worker) => Step::Give(to(worker)),
                     None => {
-                        let peer = self.peers.choose(&entry.asked, self.passes_on(service));
+                        let peer = self.peers.choose(&entry.asked, self.passes_on(entry));
                         let Some(to) = peer else { continue };
                         Step::Give(Given { to, forward: true })
                     }
@@ -75,8 +98,13 @@ impl Broker {
     }
 
     /// Whether tasks go to peers that are busy, too: this broker can do nothing for them itself.
-    fn passes_on(&self, service: &str) -> bool {
-        self.draining || !self.has_workers(service)
+    fn passes_on(&self, entry: &Task) -> bool {
+        self.draining || !self.has_workers_for(entry)
+    }
+
+    /// Whether workers are at home here that will do for a task, free or not.
+    pub(super) fn has_workers_for(&self, entry: &Task) -> bool {
+        self.pool.has(&entry.asked.service, &entry.asked.wanted, false)
     }
 
     pub(super) fn has_workers(&self, service: &str) -> bool {
@@ -113,21 +141,28 @@ impl Broker {
     }
 
     /// Tells the room for a service if it changed: at once when the last goes or the first comes,
-    /// else not more often than [`tell_every`](super::BrokerConfig::tell_every).
+    /// unless something was told just before, else not more often than
+    /// [`tell_every`](super::BrokerConfig::tell_every).
     pub(super) fn tell(&mut self, now: Time, service: &Arc<str>) {
         let (free, capacity) = self.pool.room(service).unwrap_or_default();
         let (free, capacity) = if self.draining { (0, 0) } else { (free, capacity) };
+        let kinds = self.pool.kinds(service, false);
         let Some(entry) = self.services.get_mut(service) else { return };
         let waiting = entry.queue.len() as u64;
+        let other = !entry.told_kinds.iter().eq(kinds.iter().copied());
         if let Some((was_free, was_all, was_waiting, at)) = entry.told {
             let same = (was_free, was_all, was_waiting) == (free, capacity, waiting);
-            let turned = (was_free == 0) != (free == 0) || was_all != capacity;
-            if same || (!turned && now.since(at) < self.config.tell_every) {
+            let turned = (was_free == 0) != (free == 0) && now.since(at) >= TURN_PAUSE;
+            let at_once = turned || was_all != capacity || other;
+            if same && !other || (!at_once && now.since(at) < self.config.tell_every) {
                 return;
             }
         }
         entry.told = Some((free, capacity, waiting, now));
-        self.out.push_back(Action::Tell { service: Arc::clone(service), free, capacity, waiting });
+        let kinds: Vec<Kind> = kinds.into_iter().cloned().collect();
+        entry.told_kinds.clone_from(&kinds);
+        let service = Arc::clone(service);
+        self.out.push_back(Action::Tell { service, free, capacity, waiting, kinds });
     }
 
     /// What is due: deadlines, heartbeats, silence, statements that were held back.
@@ -167,18 +202,26 @@ impl Broker {
         let staffed = self.has_workers(service);
         let grace = self.config.grace;
         let Some(entry) = self.services.get_mut(service) else { return };
+        let recent = |(_, left): &(Kind, Time)| now.since(*left) < grace;
+        entry.left.retain(recent);
         if staffed {
             entry.unstaffed = None;
-            return;
-        }
-        let left = *entry.unstaffed.get_or_insert(now);
-        if now.since(left) < grace {
-            return;
+            let any =
+                |task: &TaskId| self.tasks.get(task).is_none_or(|it| it.asked.wanted.is_any());
+            if entry.queue.iter().all(any) {
+                return;
+            }
+        } else {
+            let left = *entry.unstaffed.get_or_insert(now);
+            if now.since(left) < grace {
+                return;
+            }
         }
         let queue = core::mem::take(&mut entry.queue);
         for task in queue {
             let Some(entry) = self.tasks.remove(&task) else { continue };
-            if matches!(self.way(&entry), Way::To(_)) || self.stand_in(now, task, &entry) {
+            let goes = matches!(self.way(&entry), Way::To(_)) || self.has_workers_for(&entry);
+            if goes || self.stand_in(now, task, &entry) {
                 self.keep(task, entry, service);
             } else {
                 self.claims.end(task, &entry);

@@ -16,6 +16,10 @@ use motet_wire::service::{Finding, Found};
 
 /// Longest pause after another broker has asked later.
 const YIELD_FOR: Duration = Duration::from_millis(50);
+/// Two brokers' numbers differ by the questions that one has asked more; by so many they cannot.
+const AHEAD_MAX: u64 = 1 << 32;
+/// A worker that names such a number is given nothing for so long.
+const ABSURD_RESTS: Duration = Duration::from_secs(5);
 /// Without an answer the question is put once more.
 const REMIND_AFTER: Duration = Duration::from_secs(1);
 
@@ -45,7 +49,7 @@ impl Broker {
         if !self.settled {
             return;
         }
-        self.number += 1;
+        self.number = self.number.saturating_add(1);
         let number = self.number;
         entry.standing = Standing::Asking(Inquiry::new(now, number));
         self.asking.insert(number, task);
@@ -61,7 +65,16 @@ impl Broker {
             return;
         }
         let all = self.pool.all(&entry.asked.service);
-        let new: Vec<EndpointKey> = all.difference(&inquiry.promised).copied().collect();
+        let asked =
+            |key: &EndpointKey| inquiry.promised.contains(key) || inquiry.absurd.contains(key);
+        let new: Vec<EndpointKey> = all.iter().filter(|key| !asked(key)).copied().collect();
+        if new.is_empty() && inquiry.promised.is_empty() && !inquiry.absurd.is_empty() {
+            // Nobody is left who makes sense.
+            let (number, again_at) = (inquiry.number, Some(now + YIELD_FOR));
+            entry.standing = Standing::Asking(Inquiry { again_at, ..Inquiry::new(now, 0) });
+            self.asking.remove(&number);
+            return;
+        }
         if new.is_empty() || crate::planted::on("broker_never_asks") {
             let (number, promised) = (inquiry.number, core::mem::take(&mut inquiry.promised));
             let promised = if new.is_empty() { promised } else { all };
@@ -113,6 +126,13 @@ impl Broker {
                 entry.standing = Standing::Held(from);
                 self.asking.remove(&finding.number);
                 self.at_the_front(now, task);
+            }
+            Found::Elsewhere if finding.promised > self.number.saturating_add(AHEAD_MAX) => {
+                inquiry.absurd.insert(from);
+                let service = Arc::clone(&entry.asked.service);
+                self.meter.counters.absurd += 1;
+                self.pool.rest(&service, from, now + ABSURD_RESTS);
+                self.ask_more(now, task);
             }
             Found::Elsewhere => {
                 let pause = YIELD_FOR.mul_f64(self.rng.unit());

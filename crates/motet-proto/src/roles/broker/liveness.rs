@@ -6,15 +6,19 @@ use core::time::Duration;
 
 use super::pool::{Worker, WorkerOffer};
 use super::task::TaskId;
-use super::{Action, Broker};
+use super::{Action, Broker, LEFT_MAX, PeerOffer};
 use crate::ids::EndpointKey;
 use crate::time::Time;
+use crate::wanted::Kind;
 
 impl Broker {
     /// A worker offers a service, or says something new of it.
     pub fn worker(&mut self, now: Time, key: EndpointKey, service: &str, offer: WorkerOffer) {
         let service: Arc<str> = service.into();
         let mine = self.peers.at_home(self.me.id, &service, key.id);
+        if !offer.takes {
+            self.note_left(now, key, Some(&service));
+        }
         if !self.pool.offer(now, key, &service, offer, mine) {
             self.meter.counters.workers_refused += 1;
             return;
@@ -39,6 +43,7 @@ impl Broker {
 
     /// A worker is gone: from one service, or with all it offered (B-4).
     pub fn gone(&mut self, now: Time, key: EndpointKey, service: Option<&str>) {
+        self.note_left(now, key, service);
         let lost = self.pool.remove(key, service);
         self.take_back(now, key, lost);
         self.ask_no_longer(now, key);
@@ -86,11 +91,27 @@ impl Broker {
     /// begin it. That waits until it answers, or is gone (B-17).
     fn silence(&mut self, now: Time, key: EndpointKey) {
         self.meter.counters.silenced += 1;
+        self.note_left(now, key, None);
         let tasks = self.pool.workers.get(&key).map(Worker::tasks).unwrap_or_default();
         let keyed = |task: &TaskId| self.tasks.get(task).is_some_and(|it| it.name.is_some());
         let tasks = tasks.into_iter().filter(|task| !keyed(task)).collect();
         self.take_back(now, key, tasks);
         self.resettle(now);
+    }
+
+    /// A worker takes nothing more: what wants its kind waits for its successor for a while.
+    fn note_left(&mut self, now: Time, key: EndpointKey, service: Option<&str>) {
+        for (of, kind) in self.pool.kinds_of(key) {
+            let Some(entry) = self.services.get_mut(&of) else { continue };
+            if service.is_some_and(|service| *service != *of) || kind == Kind::default() {
+                continue; // of which kind nobody wants one in particular
+            }
+            entry.left.retain(|(known, _)| *known != kind);
+            if entry.left.len() >= LEFT_MAX {
+                entry.left.pop_front();
+            }
+            entry.left.push_back((kind, now));
+        }
     }
 
     /// Tasks of a worker that is gone.
@@ -125,22 +146,14 @@ impl Broker {
         }
     }
 
-    /// Another broker says how much room it has for a service. `takes` is false when it takes
-    /// nothing new.
-    pub fn peer(
-        &mut self,
-        now: Time,
-        key: EndpointKey,
-        service: &str,
-        (free, capacity): (u64, u64),
-        takes: bool,
-    ) {
+    /// Another broker says how much room it has for a service.
+    pub fn peer(&mut self, now: Time, key: EndpointKey, service: &str, offer: PeerOffer) {
         if key == self.me {
             return;
         }
         let service: Arc<str> = service.into();
         let known = self.peers.is_up(key);
-        match self.peers.told(key, &service, free, capacity, takes) {
+        match self.peers.told(key, &service, offer) {
             None => self.meter.counters.peers_refused += 1,
             Some(true) => self.resettle(now),
             Some(false) => self.dispatch(now, &service),

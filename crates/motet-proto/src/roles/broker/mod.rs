@@ -32,6 +32,7 @@ use alloc::vec::Vec;
 pub use claims::Claim;
 use claims::Claims;
 pub use config::{BrokerConfig, NoWorkers};
+pub use peers::PeerOffer;
 use peers::Peers;
 use pool::Pool;
 pub use pool::WorkerOffer;
@@ -43,6 +44,7 @@ use task::{Given, Service, Standing, Task};
 use crate::ids::EndpointKey;
 use crate::rng::Rng;
 use crate::time::Time;
+use crate::wanted::Kind;
 
 /// Workers of one broker.
 pub const WORKERS_MAX: usize = 4_096;
@@ -56,6 +58,8 @@ pub const CLAIMS_MAX: usize = 65_536;
 pub const HOPS_MAX: usize = 8;
 /// Numbers of inquiries begin above those that a first attempt has.
 const FIRST_NUMBER: u64 = 1;
+/// Kinds of workers that have left lately, of one service; the oldest are forgotten.
+const LEFT_MAX: usize = 64;
 /// Times that a task is given before it is refused.
 pub const TRIES_MAX: u32 = 16;
 
@@ -115,6 +119,8 @@ pub enum Action {
         capacity: u64,
         /// Requests that wait.
         waiting: u64,
+        /// The kinds of workers at home here.
+        kinds: Vec<Kind>,
     },
     /// Ask the worker for a sign of life.
     Beat {
@@ -183,7 +189,7 @@ impl Broker {
             self.out.push_back(Action::Refuse { task, why });
             return;
         }
-        if !self.has_workers(&service) && !self.stand_in(now, task, &entry) {
+        if !self.has_workers_for(&entry) && !self.stand_in(now, task, &entry) {
             return;
         }
         self.claims.begin(task, &entry);
@@ -230,8 +236,11 @@ impl Broker {
             NoWorkers::Forward if self.peers.choose(&entry.asked, true).is_some() => return true,
             NoWorkers::Notify | NoWorkers::Forward => Refusal::NoWorkers,
         };
-        // A peer that has room is as good as a worker.
-        if self.peers.choose(&entry.asked, false).is_some() || self.recently_staffed(now, entry) {
+        // A peer that has room is as good as a worker, and so is one where those that will do are
+        // at home.
+        let elsewhere = self.pool.has(&entry.asked.service, &entry.asked.wanted, true);
+        if self.peers.choose(&entry.asked, elsewhere).is_some() || self.recently_staffed(now, entry)
+        {
             return true;
         }
         self.meter.counters.refuse(why);
@@ -243,8 +252,12 @@ impl Broker {
     /// makes a death.
     fn recently_staffed(&self, now: Time, entry: &Task) -> bool {
         let service = self.services.get(&entry.asked.service);
-        let left = service.and_then(|service| service.unstaffed);
-        left.is_some_and(|left| now.since(left) < self.config.grace)
+        let recent = |left: Time| now.since(left) < self.config.grace;
+        let wanted = &entry.asked.wanted;
+        service.is_some_and(|service| {
+            service.unstaffed.is_some_and(recent)
+                || service.left.iter().any(|(kind, left)| recent(*left) && wanted.takes(kind))
+        })
     }
 
     /// The caller no longer wants it.
@@ -306,7 +319,7 @@ impl Broker {
             return self.refuse(task, Refusal::DeadlinePassed);
         }
         if entry.tries >= TRIES_MAX {
-            let why = if entry.lost { Refusal::Unknown } else { Refusal::Overload };
+            let why = if entry.lost { Refusal::Unknown } else { Refusal::TurnedDown };
             return self.refuse(task, why);
         }
         self.meter.counters.requeued += 1;

@@ -2,22 +2,30 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use super::PEERS_MAX;
 use super::task::{Asked, TaskId};
 use crate::ids::{EndpointId, EndpointKey};
+use crate::wanted::Kind;
 
-#[derive(Debug, Default)]
-struct Room {
-    /// As it told, less what it was given since.
-    free: u64,
-    capacity: u64,
-    takes: bool,
+/// What a peer says of one service.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct PeerOffer {
+    /// Requests that can begin at once there.
+    pub free: u64,
+    /// Requests that are worked on at once there, at most.
+    pub capacity: u64,
+    /// It takes what is new.
+    pub takes: bool,
+    /// The kinds of its workers; `None` if it does not say, which counts as any.
+    pub kinds: Option<Vec<Kind>>,
 }
 
 #[derive(Debug, Default)]
 struct Peer {
-    rooms: BTreeMap<Arc<str>, Room>,
+    /// As it told; free is less what it was given since.
+    rooms: BTreeMap<Arc<str>, PeerOffer>,
     tasks: BTreeSet<TaskId>,
 }
 
@@ -32,9 +40,7 @@ impl Peers {
         &mut self,
         key: EndpointKey,
         service: &Arc<str>,
-        free: u64,
-        capacity: u64,
-        takes: bool,
+        offer: PeerOffer,
     ) -> Option<bool> {
         if self.peers.len() >= PEERS_MAX && !self.peers.contains_key(&key) {
             return None;
@@ -42,8 +48,8 @@ impl Peers {
         let peer = self.peers.entry(key).or_default();
         let new = !peer.rooms.contains_key(service);
         let room = peer.rooms.entry(Arc::clone(service)).or_default();
-        let moved = new || room.takes != takes;
-        *room = Room { free, capacity, takes };
+        let moved = new || room.takes != offer.takes;
+        *room = offer;
         Some(moved)
     }
 
@@ -70,6 +76,10 @@ impl Peers {
     pub(super) fn choose(&self, asked: &Asked, busy: bool) -> Option<EndpointKey> {
         let fits = self.peers.iter().filter_map(|(key, peer)| {
             let room = peer.rooms.get(&asked.service).filter(|room| room.takes)?;
+            let kinds = room.kinds.as_ref();
+            if kinds.is_some_and(|all| !all.iter().any(|kind| asked.wanted.takes(kind))) {
+                return None;
+            }
             let has = room.free > 0 || (busy && room.capacity > 0);
             let passed = asked.hops.contains(&key.id);
             let passed = passed && !crate::planted::on("broker_bounces_a_request");

@@ -9,14 +9,17 @@ use super::WORKERS_MAX;
 use super::task::TaskId;
 use crate::ids::EndpointKey;
 use crate::time::Time;
+use crate::wanted::{Kind, Wanted};
 
 /// What a worker says of one of its services.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct WorkerOffer {
     /// It takes work: it is up, and neither draining nor under maintenance nor unhealthy.
     pub takes: bool,
     /// Tasks that it may be given at once.
     pub credit: u64,
+    /// Its version and groups.
+    pub kind: Kind,
 }
 
 #[derive(Debug)]
@@ -70,8 +73,8 @@ impl Pool {
             silent: None,
         };
         let worker = self.workers.entry(key).or_insert_with(fresh);
-        let slot = worker.slots.entry(Arc::clone(service)).or_insert(Slot {
-            offer,
+        let slot = worker.slots.entry(Arc::clone(service)).or_insert_with(|| Slot {
+            offer: WorkerOffer { takes: false, credit: 0, kind: Kind::default() },
             used: self.stamp,
             rests: Time::ZERO,
             mine,
@@ -102,11 +105,14 @@ impl Pool {
         lost
     }
 
-    /// The worker of a service that has room and has been unused for longest (B-2).
-    pub(super) fn choose(&self, now: Time, service: &str) -> Option<EndpointKey> {
-        let free = self.slots(service).filter(|(_, worker, slot)| {
+    /// Of the workers of a service that will do and have room, the one unused for longest (B-2,
+    /// B-18).
+    pub(super) fn choose(&self, now: Time, service: &str, wanted: &Wanted) -> Option<EndpointKey> {
+        let free = self.slots(service).filter(|(key, worker, slot)| {
             let rests = slot.rests > now;
-            worker.silent.is_none() && slot.mine && !rests && slot.room() > 0
+            let fits = wanted.fits(key.id, &slot.offer.kind);
+            let fits = fits || crate::planted::on("broker_ignores_the_version");
+            worker.silent.is_none() && slot.mine && !rests && slot.room() > 0 && fits
         });
         if crate::planted::on("broker_takes_the_most_recently_used") {
             return free.max_by_key(|(_, _, slot)| slot.used).map(|(key, ..)| key);
@@ -173,6 +179,31 @@ impl Pool {
             let (free, all) = sum.unwrap_or((0, 0));
             Some((free + slot.room(), all + slot.offer.credit))
         })
+    }
+
+    /// Whether a worker is there that will do, free or not; with `elsewhere`, also one that is at
+    /// home with a peer.
+    pub(super) fn has(&self, service: &str, wanted: &Wanted, elsewhere: bool) -> bool {
+        self.slots(service).any(|(key, worker, slot)| {
+            worker.silent.is_none()
+                && (slot.mine || elsewhere)
+                && slot.offer.takes
+                && wanted.fits(key.id, &slot.offer.kind)
+        })
+    }
+
+    /// The kinds of workers that take work; with `elsewhere`, also of those at home with peers.
+    pub(super) fn kinds(&self, service: &str, elsewhere: bool) -> BTreeSet<&Kind> {
+        let take = self.slots(service).filter(|(_, worker, slot)| {
+            worker.silent.is_none() && (slot.mine || elsewhere) && slot.offer.takes
+        });
+        take.map(|(_, _, slot)| &slot.offer.kind).collect()
+    }
+
+    /// Each service of a worker, and of which kind it is there.
+    pub(super) fn kinds_of(&self, key: EndpointKey) -> Vec<(Arc<str>, Kind)> {
+        let slots = self.workers.get(&key).into_iter().flat_map(|worker| &worker.slots);
+        slots.map(|(service, slot)| (Arc::clone(service), slot.offer.kind.clone())).collect()
     }
 
     pub(super) fn running(&self, service: &str) -> u64 {

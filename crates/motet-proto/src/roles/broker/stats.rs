@@ -7,6 +7,7 @@ use super::Broker;
 use super::task::Refusal;
 use crate::ids::EndpointKey;
 use crate::time::Time;
+use crate::wanted::Kind;
 
 /// What a broker has counted since it began.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -29,6 +30,8 @@ pub struct BrokerCounters {
     pub no_workers: u64,
     /// Requests refused because too much waits.
     pub overload: u64,
+    /// Requests that everybody said no to, time and again.
+    pub turned_down: u64,
     /// Requests refused because their deadline was over.
     pub late: u64,
     /// Requests refused because they had been here, or everywhere.
@@ -43,6 +46,8 @@ pub struct BrokerCounters {
     pub silenced: u64,
     /// Rounds of questions to all workers where a key is.
     pub inquiries: u64,
+    /// Answers to them with a number that nobody can have asked with.
+    pub absurd: u64,
     /// Workers that spoke again.
     pub returned: u64,
     /// Offers of workers beyond the limit.
@@ -57,6 +62,7 @@ impl BrokerCounters {
             Refusal::NoWorkers => &mut self.no_workers,
             Refusal::Overload => &mut self.overload,
             Refusal::DeadlinePassed => &mut self.late,
+            Refusal::TurnedDown => &mut self.turned_down,
             Refusal::Loop => &mut self.loops,
             Refusal::Unknown => &mut self.unknown,
             Refusal::Draining => &mut self.draining,
@@ -127,6 +133,11 @@ impl Broker {
     pub fn rate(&mut self, now: Time) -> u64 {
         self.meter.turn(now);
         self.meter.before
+    }
+
+    /// The kinds of workers that are there for a service, at home here or with a peer.
+    pub fn kinds(&self, service: &str) -> Vec<Kind> {
+        self.pool.kinds(service, true).into_iter().cloned().collect()
     }
 
     /// How many other brokers are known.

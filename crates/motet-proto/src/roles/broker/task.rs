@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::claims::Claim;
 use crate::ids::{EndpointId, EndpointKey};
 use crate::time::Time;
+use crate::wanted::{Kind, Wanted};
 
 /// The host's number for a request.
 pub type TaskId = u64;
@@ -26,6 +27,8 @@ pub struct Asked {
     pub hops: Vec<EndpointId>,
     /// It is not its first attempt: somebody may have it already.
     pub again: bool,
+    /// Which workers will do (B-18).
+    pub wanted: Wanted,
 }
 
 /// What became of a task that was given away.
@@ -46,6 +49,8 @@ pub enum Refusal {
     NoWorkers,
     /// Too much waits already.
     Overload,
+    /// Whoever it was given to said no, time and again: what the last one said is the answer.
+    TurnedDown,
     /// Too old to be begun.
     DeadlinePassed,
     /// It came back, or has passed too many brokers.
@@ -95,7 +100,8 @@ pub(super) enum Standing {
 impl Inquiry {
     pub(super) fn new(now: Time, number: u64) -> Self {
         let (waiting, promised) = (BTreeSet::new(), BTreeSet::new());
-        Self { number, waiting, promised, again_at: None, asked_at: now }
+        let absurd = BTreeSet::new();
+        Self { number, waiting, promised, absurd, again_at: None, asked_at: now }
     }
 }
 
@@ -105,6 +111,8 @@ pub(super) struct Inquiry {
     pub(super) number: u64,
     pub(super) waiting: BTreeSet<EndpointKey>,
     pub(super) promised: BTreeSet<EndpointKey>,
+    /// Whose answer made no sense: they get nothing.
+    pub(super) absurd: BTreeSet<EndpointKey>,
     /// Another asked later: when to ask again.
     pub(super) again_at: Option<Time>,
     /// When those that have not answered were asked: an answer may be lost with a session.
@@ -130,4 +138,8 @@ pub(super) struct Service {
     pub(super) answered: u64,
     /// Free, capacity and waiting as told last, and when.
     pub(super) told: Option<(u64, u64, u64, Time)>,
+    /// The kinds of workers as told last.
+    pub(super) told_kinds: Vec<Kind>,
+    /// Kinds of workers that have left lately, and when.
+    pub(super) left: VecDeque<(Kind, Time)>,
 }

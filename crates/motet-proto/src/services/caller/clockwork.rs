@@ -80,7 +80,7 @@ impl Callers {
         for key in late {
             self.on_late(now, id, key, directory, tally);
         }
-        if self.calls.get(&id).is_some_and(Call::is_answered) {
+        if self.calls.get(&id).is_some_and(|call| call.is_answered()) {
             return self.survey_over(now, id, directory);
         }
         // It waits, and now it is clear that nobody comes.
@@ -189,13 +189,13 @@ impl Callers {
         let empty = match call.waits {
             true => {
                 let entry = directory.services.get(&call.service);
-                entry.and_then(|entry| empty_at(self.settled, self.last_up, entry))
+                entry.and_then(|entry| empty_at(self.settled, self.known, self.last_up, entry))
             }
             false => None,
         };
         let entry = directory.services.get(&call.service);
         let over = entry.filter(|_| self.settled && call.is_answered());
-        let over = over.map_or(Time::NEVER, |it| asked_at(self.last_up, it));
+        let over = over.map_or(Time::NEVER, |it| asked_at(self.known, self.last_up, it));
         let due = over.min(call.next_due(empty));
         if due != call.due {
             self.due.remove(&(call.due, id));

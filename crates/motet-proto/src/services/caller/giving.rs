@@ -22,7 +22,7 @@ impl Callers {
                 if self.pursue(now, id, directory, rng) {
                     continue;
                 }
-                let plain = self.calls.get(&id).is_some_and(Call::is_plain);
+                let plain = self.calls.get(&id).is_some_and(|call| call.is_plain());
                 skipped.push(id);
                 if plain || skipped.len() >= SKIPS_MAX {
                     break;
@@ -177,7 +177,8 @@ impl Callers {
             WaitFor::Deadline => false,
             WaitFor::Settled => {
                 let entry = directory.services.get(&call.service);
-                let empty = entry.and_then(|entry| empty_at(self.settled, self.last_up, entry));
+                let empty =
+                    entry.and_then(|entry| empty_at(self.settled, self.known, self.last_up, entry));
                 empty.is_some_and(|at| at <= now)
             }
         };

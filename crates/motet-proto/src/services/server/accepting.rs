@@ -1,6 +1,7 @@
 //! Requests → accepted or refused.
 
 use super::*;
+use crate::wanted::{groups, version_fits};
 
 impl Servers {
     /// Takes a request. What is wrong with it is said to its caller.
@@ -76,13 +77,13 @@ impl Servers {
                 return self.refuse(waiter, request.service, status, text, tally);
             }
         }
-        let fits = super::super::choice::version_fits(&serving.settings.version, request.version);
+        let broker = serving.settings.role == Role::Broker;
+        let fits = broker || version_fits(&serving.settings.version, request.version);
         let meant = match &request.address {
             Address::Any => true,
-            Address::Endpoint(id) => *id == self.own.id || serving.settings.role == Role::Broker,
+            Address::Endpoint(id) => *id == self.own.id || broker,
             Address::Group(group) => {
-                super::super::choice::in_group(&serving.settings.metadata, group)
-                    || serving.settings.role == Role::Broker
+                broker || groups(&serving.settings.metadata).any(|it| it == *group)
             }
         };
         if serving.state != InstanceState::Up {
@@ -160,7 +161,7 @@ impl Servers {
             kept: Vec::new(),
             overfull: false,
         };
-        self.accepted.insert(number, accepted);
+        self.accepted.insert(number, Box::new(accepted));
         self.ready(id);
     }
 
@@ -252,7 +253,7 @@ impl Servers {
     }
 
     /// Takes a request out of all tables.
-    pub(super) fn forget(&mut self, number: RequestId) -> Option<Accepted> {
+    pub(super) fn forget(&mut self, number: RequestId) -> Option<Box<Accepted>> {
         let accepted = self.accepted.remove(&number)?;
         for waiter in &accepted.waiters {
             self.by_call.remove(&waiter.id());

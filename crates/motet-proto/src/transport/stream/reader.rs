@@ -131,6 +131,21 @@ struct Partial<P> {
     lane: bool,
 }
 
+impl<P> Partial<P> {
+    /// What lies between what was known to be sent and `to` is missing.
+    fn push_hole(&mut self, to: u64, due: Time, pkt: u64, bound: &mut (Time, u64)) {
+        self.holes.push(self.known, to, due, pkt);
+        *bound = sooner(*bound, self.holes.bound());
+    }
+}
+
+/// Nothing is due.
+const NO_HOLES: (Time, u64) = (Time::NEVER, u64::MAX);
+
+fn sooner(a: (Time, u64), b: (Time, u64)) -> (Time, u64) {
+    (a.0.min(b.0), a.1.min(b.1))
+}
+
 /// One stream, at its reader.
 pub struct Reader<P> {
     /// Since last taken.
@@ -143,6 +158,8 @@ pub struct Reader<P> {
     high: u64,
     slots: BTreeMap<u64, Held>,
     partials: BTreeMap<u64, Partial<P>>,
+    /// As [`Gaps::bound`], for what partial messages miss: may be too early, never too late.
+    holes_bound: (Time, u64),
     /// from → (to, why) of what will never come; may cover what is held, which wins.
     skips: BTreeMap<u64, (u64, GapReason)>,
     /// Delivered or skipped above `next` (unordered).
@@ -177,6 +194,7 @@ impl<P: Pieces> Reader<P> {
             high: start_seq,
             slots: BTreeMap::new(),
             partials: BTreeMap::new(),
+            holes_bound: NO_HOLES,
             skips: BTreeMap::new(),
             done: RangeSet::new(),
             out: VecDeque::new(),
@@ -342,7 +360,7 @@ impl<P: Pieces> Reader<P> {
         let mut asked = false;
         if reliable {
             let slip = u64::from(crate::planted::on("fragment_hole_off_by_one"));
-            partial.holes.push(partial.known, off, due, pkt);
+            partial.push_hole(off, due, pkt, &mut self.holes_bound);
             partial.known = partial.known.max(off + len);
             asked = partial.holes.fill(off, off + len + slip).asked;
         }
@@ -481,15 +499,17 @@ impl<P: Pieces> Reader<P> {
 
     /// When [`Reader::naks`] has something, given how many packets the session has received.
     pub fn nak_deadline(&self, pkt: u64) -> Option<Time> {
-        let holes = self.partials.values().filter_map(|partial| partial.holes.deadline(pkt));
-        holes.chain(self.gaps.deadline(pkt)).min()
+        let (due, packets) = self.holes_bound;
+        let holes = if packets <= pkt { Time::ZERO } else { due };
+        let holes = (!self.partials.is_empty() && holes < Time::NEVER).then_some(holes);
+        holes.into_iter().chain(self.gaps.deadline(pkt)).min()
     }
 
     /// Until then, and until the session will have received that many packets,
     /// [`Reader::nak_deadline`] is not due. May be too early, never too late.
     pub fn nak_bound(&self) -> (Time, u64) {
-        let holes = self.partials.values().map(|partial| partial.holes.bound());
-        holes.fold(self.gaps.bound(), |(at, pkt), hole| (at.min(hole.0), pkt.min(hole.1)))
+        let holes = if self.partials.is_empty() { NO_HOLES } else { self.holes_bound };
+        sooner(self.gaps.bound(), holes)
     }
 
     /// All that is due, ascending; puts each off until its next try.
@@ -510,6 +530,8 @@ impl<P: Pieces> Reader<P> {
                 items.push(NakItem::Bytes { seq, off, len });
             });
         }
+        let holes = self.partials.values().map(|partial| partial.holes.bound());
+        self.holes_bound = holes.fold(NO_HOLES, sooner);
         items.sort_by_key(|item| match *item {
             NakItem::Range { seq, .. } => (seq, 0),
             NakItem::Bytes { seq, off, .. } => (seq, off),

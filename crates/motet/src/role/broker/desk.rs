@@ -1,19 +1,24 @@
 //! The loop of a broker: requests, offers, claims and orders go into the machine; what it decides
 //! is done.
 
+mod words;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use motet_proto::roles::broker::{
-    Action, Asked, Broker as Machine, BrokerConfig, Claim, Outcome, Refusal, TaskId, WorkerOffer,
+    Action, Asked, Broker as Machine, BrokerConfig, Outcome, PeerOffer, Refusal, TaskId,
+    WorkerOffer,
 };
+use motet_proto::services::Address;
+use motet_proto::wanted::{Kind, Wanted, groups};
 use motet_proto::wire::service::Inquiry;
 use motet_proto::{EndpointId, EndpointKey, PubQos, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 
-use super::attempt::{Attempt, taken_back};
+use super::attempt::{Attempt, Held, taken_back};
 use super::questions::{self, QUESTIONS};
 use super::{BrokerError, Report};
 use crate::endpoint::Endpoint;
@@ -22,16 +27,19 @@ use crate::publisher::Publisher;
 use crate::role::seed;
 use crate::service::{
     Answer, CallOptions, Caller, Change, Instance, InstanceState, Reach, Request, Role,
-    ServeOptions, Server, ServiceStatus, ServiceWatch, WaitFor,
+    ServeOptions, Server, ServiceWatch, WaitFor,
 };
 use crate::subscriber::Subscriber;
+use words::{
+    decode, encode, in_words, kind_in_words, told, told_kinds, told_room, wanted_in_words,
+};
 
 /// What comes in from the tasks of the broker.
 pub(super) enum Input {
     /// A request.
     Request(Request),
     /// What came of an attempt; the request, unless it was answered.
-    Back { task: TaskId, from: EndpointKey, outcome: Outcome, request: Option<Request> },
+    Back { task: TaskId, from: EndpointKey, outcome: Outcome, held: Option<Held>, broken: bool },
     /// A worker gave a sign of life.
     Heard(EndpointKey),
 }
@@ -46,7 +54,7 @@ pub(super) enum Order {
 /// Where a request is.
 #[expect(clippy::large_enum_variant, reason = "most requests are here, or have just been")]
 enum Place {
-    Here(Request),
+    Here(Held),
     /// With an attempt; what is to come of it then.
     Out {
         withdraw: Option<oneshot::Sender<()>>,
@@ -92,6 +100,8 @@ pub(super) struct Desk {
     inputs: mpsc::UnboundedReceiver<Input>,
     back: mpsc::UnboundedSender<Input>,
     drained: Vec<oneshot::Sender<()>>,
+    /// Attempts whose own work broke.
+    broken: u64,
 }
 
 impl Desk {
@@ -123,6 +133,7 @@ impl Desk {
             inputs,
             back,
             drained: Vec::new(),
+            broken: 0,
             endpoint,
         };
         for service in services {
@@ -218,8 +229,9 @@ impl Desk {
         match input {
             Input::Request(request) => self.request(now, request),
             Input::Heard(key) => self.machine.heard(now, key),
-            Input::Back { task, from, outcome, request } => {
-                self.back(now, task, from, outcome, request);
+            Input::Back { task, from, outcome, held, broken } => {
+                self.broken += u64::from(broken);
+                self.back(now, task, from, outcome, held);
             }
         }
         self.act();
@@ -238,9 +250,20 @@ impl Desk {
             repeatable: safe,
             hops: request.hops().to_vec(),
             again: request.attempt() > 1,
+            wanted: self.wanted(&request),
         };
-        self.places.insert(task, Place::Here(request));
+        self.places.insert(task, Place::Here(Held { request, said: None }));
         self.machine.request(now, task, asked);
+    }
+
+    /// Which workers will do for a request (B-18).
+    fn wanted(&self, request: &Request) -> Wanted {
+        let (group, only) = match request.address() {
+            Address::Group(group) => (Some(group.clone()), None),
+            Address::Endpoint(id) if *id != self.endpoint.id() => (None, Some(*id)),
+            _ => (None, None),
+        };
+        Wanted { version: request.version().to_owned(), group, only }
     }
 
     /// Whether the instances of a service say that a request may run twice.
@@ -254,10 +277,10 @@ impl Desk {
         task: TaskId,
         from: EndpointKey,
         outcome: Outcome,
-        request: Option<Request>,
+        held: Option<Held>,
     ) {
         let Some(Place::Out { next, .. }) = self.places.remove(&task) else { return };
-        let Some(request) = request else {
+        let Some(held) = held else {
             // Answered, be it after it was taken back.
             match next {
                 None => self.machine.done(now, task, from, outcome),
@@ -265,7 +288,7 @@ impl Desk {
             }
             return;
         };
-        self.places.insert(task, Place::Here(request));
+        self.places.insert(task, Place::Here(held));
         match next {
             None => self.machine.done(now, task, from, outcome),
             Some(Next::Give { to, forward, sent_before }) => {
@@ -296,9 +319,9 @@ impl Desk {
                         let _ = withdraw.send(());
                     }
                 }
-                Action::Tell { service, free, capacity, waiting } => {
+                Action::Tell { service, free, capacity, waiting, kinds } => {
                     if let Some(front) = self.fronts.get(&service) {
-                        front.server.set_metadata(room(free, capacity, waiting));
+                        front.server.set_metadata(told(free, capacity, waiting, &kinds));
                     }
                 }
                 Action::Beat { to } => self.ask_for_life(to),
@@ -311,8 +334,8 @@ impl Desk {
     }
 
     fn give(&mut self, task: TaskId, to: EndpointKey, forward: bool, sent_before: u64) {
-        let request = match self.places.remove(&task) {
-            Some(Place::Here(request)) => request,
+        let held = match self.places.remove(&task) {
+            Some(Place::Here(held)) => held,
             Some(Place::Out { withdraw, .. }) => {
                 let next = Some(Next::Give { to, forward, sent_before });
                 self.places.insert(task, Place::Out { withdraw, next });
@@ -320,8 +343,9 @@ impl Desk {
             }
             None => return,
         };
+        let request = &held.request;
         let Some(front) = self.fronts.get(request.service()) else {
-            self.places.insert(task, Place::Here(request));
+            self.places.insert(task, Place::Here(held));
             return self.refuse(task, Refusal::NoWorkers);
         };
         let caller = match (forward, request.idempotency_key()) {
@@ -335,8 +359,9 @@ impl Desk {
             hops.push(request.client().id);
         }
         hops.push(self.endpoint.id());
-        let caller = caller.clone();
-        let attempt = Attempt { task, to, request, caller, hops, sent_before, withdrawn };
+        let (caller, me) = (caller.clone(), self.endpoint.id());
+        let request = held.request;
+        let attempt = Attempt { task, to, me, request, caller, hops, sent_before, withdrawn };
         self.places.insert(task, Place::Out { withdraw: Some(withdraw), next: None });
         tokio::spawn(attempt.run(self.back.clone()));
     }
@@ -374,8 +399,14 @@ impl Desk {
 
     fn refuse(&mut self, task: TaskId, why: Refusal) {
         match self.places.remove(&task) {
-            Some(Place::Here(request)) => {
+            Some(Place::Here(Held { request, said })) => {
                 let (status, text) = in_words(why);
+                let none_fits = (why == Refusal::NoWorkers).then(|| self.none_fits(&request));
+                let (status, text) = match (said, none_fits.flatten()) {
+                    (Some(said), _) if why == Refusal::TurnedDown => said,
+                    (_, Some(text)) => (status, text),
+                    _ => (status, text.to_owned()),
+                };
                 // Nobody waiting for it is fine.
                 let _ = request.answer(Answer::status(status, text));
             }
@@ -387,10 +418,20 @@ impl Desk {
         }
     }
 
+    /// Workers are there, but none that will do: which there are.
+    fn none_fits(&self, request: &Request) -> Option<String> {
+        let wanted = self.wanted(request);
+        let kinds = self.machine.kinds(request.service());
+        (!wanted.is_any() && !kinds.is_empty()).then(|| {
+            let there: Vec<String> = kinds.iter().map(kind_in_words).collect();
+            format!("no worker is {}; there are: {}", wanted_in_words(&wanted), there.join("; "))
+        })
+    }
+
     /// Lets a request go without an answer: it is held until its caller has given up.
     fn discard(&mut self, task: TaskId) {
         match self.places.remove(&task) {
-            Some(Place::Here(request)) => {
+            Some(Place::Here(Held { request, .. })) => {
                 tokio::spawn(async move {
                     let limit = request.remaining();
                     // Either way nobody waits for it any more.
@@ -408,12 +449,12 @@ impl Desk {
     /// Requests that wait here and that nobody wants any more.
     fn sweep(&mut self) {
         let unwanted = self.places.iter().filter_map(|(task, place)| match place {
-            Place::Here(request) if request.is_cancelled() => Some(*task),
+            Place::Here(held) if held.request.is_cancelled() => Some(*task),
             _ => None,
         });
         let now = self.now();
         for task in unwanted.collect::<Vec<_>>() {
-            if let Some(Place::Here(request)) = self.places.remove(&task) {
+            if let Some(Place::Here(Held { request, .. })) = self.places.remove(&task) {
                 // Mostly nobody waits for it.
                 let _ = request.answer(taken_back());
             }
@@ -451,8 +492,9 @@ impl Desk {
         if instance.role() == Role::Broker {
             if there {
                 let takes = instance.state() == InstanceState::Up;
-                let room = instance.metadata("room").map_or((0, 0), told_room);
-                self.machine.peer(now, key, service, room, takes);
+                let (free, capacity) = instance.metadata("room").map_or((0, 0), told_room);
+                let kinds = told_kinds(&instance.offer().metadata);
+                self.machine.peer(now, key, service, PeerOffer { free, capacity, takes, kinds });
             } else {
                 self.machine.peer_gone(now, key, Some(service));
             }
@@ -466,13 +508,15 @@ impl Desk {
             if self.front(service).await.is_err() {
                 return;
             }
-            if let Some(front) = self.fronts.get_mut(service) {
-                front.safe = instance.offer().safe;
-            }
+            // One that it does not stand before is no worker of its.
+            let Some(front) = self.fronts.get_mut(service) else { return };
+            front.safe = instance.offer().safe;
             let takes = instance.state() == InstanceState::Up;
             let credit = instance.offer().concurrency.min(instance.offer().credit);
             self.served.insert(key, service.into());
-            self.machine.worker(now, key, service, WorkerOffer { takes, credit });
+            let groups = groups(&instance.offer().metadata).map(str::to_owned).collect();
+            let kind = Kind { version: instance.offer().version.clone(), groups };
+            self.machine.worker(now, key, service, WorkerOffer { takes, credit, kind });
         } else {
             self.machine.gone(now, key, Some(service));
             if change == Change::Gone {
@@ -539,47 +583,9 @@ impl Desk {
             counters: self.machine.counters(),
             rate: self.machine.rate(now),
             peers: self.names.values().cloned().collect(),
+            broken: self.broken,
         }
     }
-}
-
-/// The room of a broker as metadata: free/capacity/waiting.
-fn room(free: u64, capacity: u64, waiting: u64) -> Vec<(String, String)> {
-    vec![("room".into(), format!("{free}/{capacity}/{waiting}"))]
-}
-
-fn told_room(text: &str) -> (u64, u64) {
-    let mut numbers = text.split('/').map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
-}
-
-fn in_words(why: Refusal) -> (ServiceStatus, &'static str) {
-    match why {
-        Refusal::NoWorkers => (ServiceStatus::NoWorkers, "the broker has no worker for it"),
-        Refusal::Overload => (ServiceStatus::Overload, "too many requests wait at the broker"),
-        Refusal::DeadlinePassed => {
-            (ServiceStatus::DeadlinePassed, "its time was over before a worker could begin")
-        }
-        Refusal::Loop => (ServiceStatus::NoWorkers, "it came back to a broker that had it"),
-        Refusal::Unknown => {
-            (ServiceStatus::Unknown, "the worker that had it is gone; it may have run or not")
-        }
-        Refusal::Draining => (ServiceStatus::Unavailable, "the broker ends"),
-    }
-}
-
-/// A claim as bytes: the worker's id and incarnation, then the key.
-fn encode(claim: &Claim) -> Vec<u8> {
-    let incarnation = claim.worker.incarnation.to_be_bytes();
-    [&claim.worker.id.0[..], &incarnation, &claim.key].concat()
-}
-
-fn decode(bytes: &[u8]) -> Option<Claim> {
-    let (id, rest) = bytes.split_first_chunk::<16>()?;
-    let (incarnation, key) = rest.split_first_chunk::<8>()?;
-    let incarnation = u64::from_be_bytes(*incarnation);
-    let worker = EndpointKey { id: EndpointId(*id), incarnation };
-    Some(Claim { key: key.to_vec(), worker })
 }
 
 /// Services of roles: nobody stands before them.
@@ -600,20 +606,4 @@ const SETTLE: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_claim_survives_the_way() {
-        let worker = EndpointKey { id: EndpointId([3; 16]), incarnation: 7 };
-        let claim = Claim { key: b"s\0k".to_vec(), worker };
-        assert_eq!(decode(&encode(&claim)), Some(claim));
-        assert_eq!(decode(&[0; 23]), None);
-    }
-
-    #[test]
-    fn room_survives_the_way_and_nonsense_is_no_room() {
-        assert_eq!(told_room(&room(3, 8, 2)[0].1), (3, 8));
-        assert_eq!(told_room("x/"), (0, 0));
-    }
-}
+mod tests;

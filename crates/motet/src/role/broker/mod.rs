@@ -150,6 +150,8 @@ pub struct Report {
     pub rate: u64,
     /// Names of the other brokers it knows.
     pub peers: Vec<Arc<str>>,
+    /// Attempts that ended because the broker's own work on them broke.
+    pub broken: u64,
 }
 
 /// Orders that wait for the broker.

@@ -71,6 +71,9 @@ fn stats(report: &Report) -> String {
         ("silenced", c.silenced),
         ("inquiries", c.inquiries),
         ("returned", c.returned),
+        ("turned_down", c.turned_down),
+        ("absurd", c.absurd),
+        ("broken", report.broken),
         ("rate", report.rate),
         ("peers", report.peers.len() as u64),
     ];

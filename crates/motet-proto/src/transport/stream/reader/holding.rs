@@ -62,7 +62,7 @@ impl<P: Pieces> Reader<P> {
         let tail = self.high.checked_sub(1).and_then(|seq| self.partials.get_mut(&seq));
         if let Some(partial) = tail {
             let total = partial.pieces.total();
-            partial.holes.push(partial.known, total, due, pkt);
+            partial.push_hole(total, due, pkt, &mut self.holes_bound);
             partial.known = total;
         }
     }
@@ -91,12 +91,16 @@ impl<P: Pieces> Reader<P> {
         }
         let known_before = seq < self.high;
         self.see(at, seq, seq + 1);
+        if self.partials.is_empty() {
+            self.holes_bound = NO_HOLES;
+        }
         let mut holes = Gaps::default();
         let mut known = 0;
         if known_before && self.qos.reliable {
             // It was sent before something that came already, or is said to have been.
             let (due, pkt) = self.hole_due(at);
             holes.push(0, total, due, pkt);
+            self.holes_bound = sooner(self.holes_bound, holes.bound());
             known = total;
         }
         let room = if seq == self.next { budget.spare(total) } else { Vec::new() };
