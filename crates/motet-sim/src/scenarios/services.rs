@@ -108,7 +108,7 @@ pub fn a_dead_server_is_not_chosen() {
 /// A server that drains finishes what it has and gets nothing new (V-30).
 pub fn a_draining_server_gets_nothing_new() {
     let mut trade = Trade::seeded(205);
-    let (_, old) = trade.server("old", "echo", ms(200));
+    let (drains, old) = trade.server("old", "echo", ms(200));
     let caller = trade.net.endpoint("caller");
     let made = trade.call(caller, "echo", "before", CallSettings::default());
     assert!(trade.run_until(|trade| trade.begun(old) == 1, secs(2)));
@@ -124,6 +124,8 @@ pub fn a_draining_server_gets_nothing_new() {
         assert!(trade.answer(made).is_some());
     }
     assert_eq!((trade.begun(old), trade.begun(new)), (1, 20));
+    let refused = trade.net.counters(drains).requests_refused;
+    assert_eq!(refused, 0, "it was asked, and had to refuse");
     trade.finish(made);
     assert_eq!(trade.answer(made), Some("before"), "what was accepted is finished");
     trade.judge();
