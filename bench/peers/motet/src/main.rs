@@ -36,7 +36,7 @@ fn main() -> ExitCode {
                 Role::Idle => idle(&args).await,
                 Role::Hoard => hoard(&args).await,
                 Role::Call | Role::Answer | Role::Broker => calls::run(args).await,
-                role @ Role::Serve => bench_harness::no_such_role(role),
+                role => bench_harness::no_such_role(role),
             }
         })
     })

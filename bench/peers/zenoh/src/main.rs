@@ -29,7 +29,7 @@ fn main() -> ExitCode {
             Role::First => receive_first(&args, first),
             Role::Idle => idle(&args),
             Role::Hoard => hoard(&args),
-            role @ Role::Serve => bench_harness::no_such_role(role),
+            role => bench_harness::no_such_role(role),
         }
     })
 }
