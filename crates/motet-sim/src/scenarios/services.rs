@@ -1,5 +1,6 @@
 //! Services: what is done once, what is not begun, who is not chosen.
 
+use crate::LinkModel;
 use crate::net::ms;
 use crate::trade::{Ending, Trade, Work};
 use motet_proto::Liveness;
@@ -48,6 +49,20 @@ pub fn a_deed_that_is_asked_for_twice_is_done_once() {
     assert_eq!(trade.begun(srv), 1, "the deed was done more than once");
     let repeated = trade.net.counters(crate::Ep(0)).requests_repeated;
     assert_eq!(repeated, 2);
+    trade.judge();
+}
+
+/// A member that has a service is not overlooked by one who asks for it for the first time, though
+/// its answer takes a while (V-10).
+pub fn nobody_is_said_only_when_all_have_answered() {
+    let mut trade = Trade::seeded(207);
+    trade.net.world.set_links(&LinkModel { latency: ms(50), ..LinkModel::default() });
+    trade.server("server", "s", ms(1));
+    let caller = trade.net.endpoint("caller");
+    trade.run_for(secs(3));
+    let made = trade.call(caller, "s", "there?", CallSettings::default());
+    trade.finish(made);
+    assert_eq!(trade.answer(made), Some("there?"), "{:?}", trade.ending(made));
     trade.judge();
 }
 
