@@ -4,7 +4,9 @@ use crate::LinkModel;
 use crate::net::ms;
 use crate::trade::{Ending, Trade, Work};
 use motet_proto::Liveness;
-use motet_proto::services::{CallSettings, FailureKind, InstanceState, ServeSettings, WaitFor};
+use motet_proto::services::{
+    CallSettings, FailureKind, InstanceState, Mode, ServeSettings, WaitFor,
+};
 use std::time::Duration;
 
 fn secs(secs: u64) -> Duration {
@@ -118,7 +120,9 @@ pub fn a_draining_server_gets_nothing_new() {
     let (_, new) = trade.server("new", "echo", ms(1));
     trade.run_for(ms(50));
     for n in 0..20 {
-        let settings = CallSettings { wait: WaitFor::Deadline, ..CallSettings::default() };
+        // To all that may be asked, so that the choice by load hides nothing.
+        let (wait, mode) = (WaitFor::Deadline, Mode::First(0));
+        let settings = CallSettings { wait, mode, ..CallSettings::default() };
         let made = trade.call(caller, "echo", &format!("after {n}"), settings);
         trade.finish(made);
         assert!(trade.answer(made).is_some());
