@@ -313,6 +313,19 @@ fn a_promise_ends_with_its_time() {
     assert!(two.server.next_request(at(12), two.serving).is_some());
 }
 
+#[test] // V-17
+fn what_waited_until_its_deadline_is_not_begun() {
+    let mut two = Two::new(ServeSettings { concurrency: 1, ..ServeSettings::default() });
+    two.call(at(1), spec("in time"));
+    two.call(at(1), spec("too late"));
+    // The server stands still, so that no cancel reaches it either.
+    let first = two.server.next_request(at(5_000), two.serving).expect("a moment is left");
+    assert_eq!((first.deadline, &first.frames[0][..]), (at(5_001), &b"in time"[..]));
+    two.respond(at(5_000), first.id, "done");
+    assert!(two.server.next_request(at(5_001), two.serving).is_none(), "begun after its deadline");
+    assert_eq!(counted(&mut two.server).requests_expired, 1);
+}
+
 #[test] // V-21
 fn that_nothing_was_begun_is_not_kept() {
     let mut two = Two::new(ServeSettings::default());
