@@ -63,16 +63,19 @@ pub const NAMES: &[&str] = &[
 
 #[cfg(feature = "planted")]
 mod armed {
-    extern crate std;
-
     use core::sync::atomic::{AtomicUsize, Ordering};
 
-    /// Names the bug that is armed from the start: so any test can be run with it.
-    const VARIABLE: &str = "MOTET_PLANTED";
-    /// Nobody has looked at the variable yet.
+    /// Nobody has armed or disarmed anything yet.
     const UNREAD: usize = usize::MAX - 1;
 
     static ARMED: AtomicUsize = AtomicUsize::new(UNREAD);
+
+    /// Arms the bug that the variable `MOTET_PLANTED` names: so any test of this crate can be run with it.
+    #[cfg(test)]
+    fn read_variable() {
+        let named = std::env::var("MOTET_PLANTED").unwrap_or_default();
+        assert!(arm(&named) || named.is_empty(), "MOTET_PLANTED names no bug: {named}");
+    }
 
     /// Arms the bug of this name and disarms any other; false if there is none of this name.
     pub fn arm(name: &str) -> bool {
@@ -88,10 +91,9 @@ mod armed {
 
     /// True while the bug of this name is armed.
     pub fn on(name: &str) -> bool {
+        #[cfg(test)]
         if ARMED.load(Ordering::Relaxed) == UNREAD {
-            let named = std::env::var(VARIABLE).unwrap_or_default();
-            let known = arm(&named) || named.is_empty();
-            assert!(known, "{VARIABLE} names no bug: {named}");
+            read_variable();
         }
         super::NAMES.get(ARMED.load(Ordering::Relaxed)).is_some_and(|armed| *armed == name)
     }

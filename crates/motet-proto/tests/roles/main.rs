@@ -12,6 +12,10 @@ fn seeds() -> u64 {
 }
 
 fn each(faults: Faults, check: impl Fn(&Ran)) {
+    #[cfg(feature = "planted")]
+    if let Ok(bug) = std::env::var("MOTET_PLANTED") {
+        assert!(motet_proto::planted::arm(&bug), "MOTET_PLANTED names no bug: {bug}");
+    }
     for seed in 0..seeds() {
         let ran = World::new(seed, faults).run();
         let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| check(&ran)));
