@@ -1,6 +1,6 @@
 //! Calls: requests and replies through the server, servers in one queue group.
 
-use bench_harness::{Args, Calls, Echo, Outcome};
+use bench_harness::{Args, Calls, Outcome};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -30,12 +30,6 @@ pub(crate) async fn call(args: &Args) -> Outcome {
 
 pub(crate) async fn answer(args: &Args) -> Outcome {
     let client = connect(args).await?;
-    let mut requests = client.queue_subscribe(SUBJECT, "servers".to_owned()).await?;
-    client.flush().await?;
-    let _echo = Echo::ready();
-    while let Some(request) = requests.next().await {
-        let to = request.reply.ok_or("a request without reply")?;
-        client.publish(to, request.payload).await?;
-    }
-    Ok(())
+    let requests = client.queue_subscribe(SUBJECT, "servers".to_owned()).await?;
+    crate::echo(&client, requests).await
 }

@@ -88,7 +88,12 @@ async fn ping(args: &Args) -> Outcome {
 
 async fn pong(args: &Args) -> Outcome {
     let client = connect(args).await?;
-    let mut requests = client.subscribe("bench").await?;
+    let requests = client.subscribe("bench").await?;
+    echo(&client, requests).await
+}
+
+/// Sends each request back to whoever asked.
+async fn echo(client: &async_nats::Client, mut requests: async_nats::Subscriber) -> Outcome {
     client.flush().await?;
     let _echo = Echo::ready();
     while let Some(request) = requests.next().await {

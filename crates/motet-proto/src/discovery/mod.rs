@@ -521,7 +521,7 @@ impl Discovery {
 
     /// N: live members and ourselves; observers are not counted (D-17).
     pub fn live_count(&self) -> usize {
-        self.members.live_counted().max(self.crowd) + usize::from(!self.roles.has(roles::OBSERVER))
+        self.others() + usize::from(!self.roles.has(roles::OBSERVER))
     }
 
     /// Living members but ourselves, observers not counted.

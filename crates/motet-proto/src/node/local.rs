@@ -5,7 +5,6 @@ use crate::config::{History, PubQos, SubQos};
 use crate::ids::{EndpointId, PubId, StreamId, SubId};
 use crate::received::Origin;
 use crate::time::Time;
-
 use crate::topics::filter::TopicFilter;
 use crate::topics::name::TopicName;
 use crate::topics::queue::Queue;

@@ -3,7 +3,7 @@
 use super::Node;
 use super::deliver::free;
 use super::local::Publication;
-use super::peer::{OutState, Peer, Soonest};
+use super::peer::{Incoming, OutState, Peer, Soonest};
 use crate::counters::Counters;
 use crate::crypto::{Aead, Crypto};
 use crate::events::Event;
@@ -435,27 +435,33 @@ pub(super) fn last_words<A>(
     let mut out = core::mem::take(&mut peer.lane_says);
     out.truncate(if out.len() > LAST_WORDS_MAX { 0 } else { out.len() });
     for (stream, incoming) in &mut peer.ins {
-        let owes = !incoming.suspended && incoming.reader.status_deadline().is_some();
-        if owes && out.len() + FEEDBACK_ROOM <= LAST_WORDS_MAX {
-            let free = free(subscriptions, incoming);
-            encode_status(*stream, incoming.reader.status(now, free), &mut out);
-        }
+        last_status(*stream, incoming, subscriptions, now, &mut out);
     }
     out
+}
+
+/// STATUS of a stream whose reader got further than it has said, if there is room for it.
+fn last_status(
+    stream: StreamId,
+    incoming: &mut Incoming,
+    subscriptions: &super::deliver::Subscriptions,
+    now: Time,
+    out: &mut Vec<u8>,
+) {
+    let owes = !incoming.suspended && incoming.reader.status_deadline().is_some();
+    if owes && out.len() + FEEDBACK_ROOM <= LAST_WORDS_MAX {
+        let free = free(subscriptions, incoming);
+        encode_status(stream, incoming.reader.status(now, free), out);
+    }
 }
 
 impl<C: Crypto> Node<C> {
     /// A reader leaves: what it has taken is acknowledged in the packet before its goodbye, or in
     /// the same one (S-52).
     pub(super) fn acknowledge_last(&mut self, now: Time, at: usize, stream: StreamId) {
-        let subscriptions = &self.subscriptions;
         let Some(peer) = self.peers.get_mut(at).and_then(Option::as_mut) else { return };
         let Some(incoming) = peer.ins.get_mut(&stream) else { return };
-        let owes = !incoming.suspended && incoming.reader.status_deadline().is_some();
-        if owes && peer.lane_says.len() + FEEDBACK_ROOM <= LAST_WORDS_MAX {
-            let free = free(subscriptions, incoming);
-            encode_status(stream, incoming.reader.status(now, free), &mut peer.lane_says);
-        }
+        last_status(stream, incoming, &self.subscriptions, now, &mut peer.lane_says);
     }
 }
 

@@ -184,20 +184,25 @@ impl Pool {
     /// Whether a worker is there that will do, free or not; with `elsewhere`, also one that is at
     /// home with a peer.
     pub(super) fn has(&self, service: &str, wanted: &Wanted, elsewhere: bool) -> bool {
-        self.slots(service).any(|(key, worker, slot)| {
-            worker.silent.is_none()
-                && (slot.mine || elsewhere)
-                && slot.offer.takes
-                && wanted.fits(key.id, &slot.offer.kind)
-        })
+        self.at_work(service, elsewhere).any(|(key, offer)| wanted.fits(key.id, &offer.kind))
     }
 
     /// The kinds of workers that take work; with `elsewhere`, also of those at home with peers.
     pub(super) fn kinds(&self, service: &str, elsewhere: bool) -> BTreeSet<&Kind> {
-        let take = self.slots(service).filter(|(_, worker, slot)| {
+        self.at_work(service, elsewhere).map(|(_, offer)| &offer.kind).collect()
+    }
+
+    /// Workers that take work, and what they offer; with `elsewhere`, also those at home with peers.
+    fn at_work(
+        &self,
+        service: &str,
+        elsewhere: bool,
+    ) -> impl Iterator<Item = (EndpointKey, &WorkerOffer)> {
+        let takes = move |worker: &Worker, slot: &Slot| {
             worker.silent.is_none() && (slot.mine || elsewhere) && slot.offer.takes
-        });
-        take.map(|(_, _, slot)| &slot.offer.kind).collect()
+        };
+        let slots = self.slots(service).filter(move |(_, worker, slot)| takes(worker, slot));
+        slots.map(|(key, _, slot)| (key, &slot.offer))
     }
 
     /// Each service of a worker, and of which kind it is there.

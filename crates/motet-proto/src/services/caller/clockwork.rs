@@ -186,15 +186,13 @@ impl Callers {
     /// Puts the next thing to do for a call into the table of deadlines.
     pub(super) fn rearm(&mut self, id: u64, directory: &Directory) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let empty = match call.waits {
-            true => {
-                let entry = directory.services.get(&call.service);
-                entry.and_then(|entry| empty_at(self.settled, self.known, self.last_up, entry))
-            }
-            false => None,
-        };
-        let entry = directory.services.get(&call.service);
-        let over = entry.filter(|_| self.settled && call.is_answered());
+        let answered = self.settled && call.is_answered();
+        // Most calls need no look: they are with somebody.
+        let look = call.waits || answered;
+        let entry = look.then(|| directory.services.get(&call.service)).flatten();
+        let empty = entry.filter(|_| call.waits);
+        let empty = empty.and_then(|it| empty_at(self.settled, self.known, self.last_up, it));
+        let over = entry.filter(|_| answered);
         let over = over.map_or(Time::NEVER, |it| asked_at(self.known, self.last_up, it));
         let due = over.min(call.next_due(empty));
         if due != call.due {

@@ -89,6 +89,12 @@ fn spec(body: &'static str) -> CallSpec {
     CallSpec { frames: vec![Bytes::from_static(body.as_bytes())], ..CallSpec::default() }
 }
 
+/// A question where the key `k` is.
+fn inquiry(number: u64) -> wire::Inquiry<'static> {
+    let origin = key(1, 0).id.0;
+    wire::Inquiry { number, remaining_us: 1_000_000, origin, service: "s", key: b"k" }
+}
+
 fn counted(services: &mut Services) -> Counters {
     let mut counters = Counters::default();
     services.count(&mut counters);
@@ -252,13 +258,6 @@ fn replies_that_nobody_asked_for_are_counted_and_reach_nobody() {
 #[test] // V-40 V-41
 fn what_is_promised_to_a_later_attempt_is_not_begun_for_an_earlier_one() {
     let mut two = Two::new(ServeSettings::default());
-    let inquiry = |number| wire::Inquiry {
-        number,
-        remaining_us: 1_000_000,
-        origin: key(1, 0).id.0,
-        service: "s",
-        key: b"k",
-    };
     let found = |two: &mut Two, now| {
         two.carry(now);
         two.caller.take_finding().map(|(_, finding)| (finding.found, finding.promised))
@@ -285,13 +284,6 @@ fn what_is_promised_to_a_later_attempt_is_not_begun_for_an_earlier_one() {
 #[test] // ALL-3
 fn questions_that_nobody_answers_do_not_pile_up() {
     let mut two = Two::new(ServeSettings::default());
-    let inquiry = |number| wire::Inquiry {
-        number,
-        remaining_us: 1_000_000,
-        origin: key(1, 0).id.0,
-        service: "s",
-        key: b"k",
-    };
     for number in 0..=65_536 {
         two.caller.inquire(at(1), key(2, 20), &inquiry(number));
     }
@@ -304,10 +296,8 @@ fn questions_that_nobody_answers_do_not_pile_up() {
 #[test] // V-42
 fn a_promise_ends_with_its_time() {
     let mut two = Two::new(ServeSettings::default());
-    let origin = key(1, 0).id.0;
-    let inquiry =
-        wire::Inquiry { number: 5, remaining_us: 10_000, origin, service: "s", key: b"k" };
-    two.caller.inquire(at(1), key(2, 20), &inquiry);
+    let short = wire::Inquiry { remaining_us: 10_000, ..inquiry(5) };
+    two.caller.inquire(at(1), key(2, 20), &short);
     two.carry(at(1));
     two.call(at(12), CallSpec { key: Some(Bytes::from_static(b"k")), ..spec("x") });
     assert!(two.server.next_request(at(12), two.serving).is_some());
