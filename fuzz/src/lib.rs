@@ -6,6 +6,7 @@
 //! | [`packets`], [`frames`], [`records`] | bytes | what is accepted reads the same once written |
 //! | [`handshake`] | a script on datagrams under way | two nodes find each other once it ends |
 //! | [`endpoint`] | a script of a hostile member of the realm | the others are still served |
+//! | [`membership`] | what a hostile member tells of members | bounded; who is new is answered |
 //! | [`services`] | what a hostile member sends to a layer that serves and calls | its invariants; as above |
 //! | [`filter`], [`invitation`] | text | as a plain model says; stable once written |
 //! | [`script`] | applications and faults in a simulated network | the simulator's oracle |
@@ -25,6 +26,7 @@ mod frames;
 pub mod handshake;
 pub mod host;
 mod invitation;
+mod membership;
 mod packets;
 mod records;
 pub mod rogue;
@@ -40,6 +42,7 @@ pub use filter::filter;
 pub use frames::frames;
 pub use handshake::handshake;
 pub use invitation::invitation;
+pub use membership::membership;
 use motet_wire::EndpointId;
 pub use packets::packets;
 pub use records::records;
@@ -57,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     ("frames", frames),
     ("handshake", handshake),
     ("invitation", invitation),
+    ("membership", membership),
     ("packets", packets),
     ("records", records),
     ("script", script),

@@ -85,6 +85,7 @@ pub struct Flock {
     /// Of whom every change of state is noted: who saw it, when, what.
     watched: Option<usize>,
     seen: Vec<(usize, Time, SwimState)>,
+    recorded: Option<Vec<(usize, usize, Vec<u8>)>>,
 }
 
 /// The address of the endpoint with this number.
@@ -130,6 +131,7 @@ impl Flock {
             hash: 0,
             watched: None,
             seen: Vec::new(),
+            recorded: None,
         };
         for node in 0..starved {
             let at = flock.now + flock.pause();
@@ -201,6 +203,16 @@ impl Flock {
             swim.on_packet(now, from, src, bytes);
         }
         self.flush(node);
+    }
+
+    /// Keeps from now on a copy of all that is sent: from whom, to whom, what.
+    pub fn record(&mut self) {
+        self.recorded = Some(Vec::new());
+    }
+
+    /// What was kept since; nothing is kept any more.
+    pub fn recorded(&mut self) -> Vec<(usize, usize, Vec<u8>)> {
+        self.recorded.take().unwrap_or_default()
     }
 
     /// Equal for equal runs.
@@ -290,7 +302,10 @@ impl Flock {
             match action {
                 SwimAction::Send { dst, bytes, .. } => self.send(node, dst, bytes),
                 SwimAction::State { key, state, .. } => self.note(node, key, state),
-                SwimAction::Check { .. } | SwimAction::Duplicate => {}
+                SwimAction::Check { .. }
+                | SwimAction::Duplicate
+                | SwimAction::Slander { .. }
+                | SwimAction::Flood { .. } => {}
             }
         }
         self.arm(node);
@@ -326,6 +341,9 @@ impl Flock {
     }
 
     fn send(&mut self, from: usize, dst: SocketAddr, bytes: Vec<u8>) {
+        if let (Some(recorded), Some(to)) = (&mut self.recorded, index(dst)) {
+            recorded.push((from, to, bytes.clone()));
+        }
         self.tally.packets += 1;
         self.tally.bytes += (bytes.len() + AROUND) as u64;
         self.hash = (self.hash ^ self.now.0 ^ (from as u64) << 40 ^ bytes.len() as u64)

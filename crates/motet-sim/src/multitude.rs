@@ -245,7 +245,9 @@ impl Multitude {
                 CrowdAction::State { key, state } => self.note(node, key, state),
                 CrowdAction::Hint { .. }
                 | CrowdAction::Interest { .. }
-                | CrowdAction::Duplicate => {}
+                | CrowdAction::Duplicate
+                | CrowdAction::Slander { .. }
+                | CrowdAction::Flood { .. } => {}
             }
         }
         while let Some(action) = self.all[node].discovery.poll() {

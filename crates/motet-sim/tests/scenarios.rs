@@ -101,6 +101,9 @@ tell! {
         a_session_is_made_when_it_is_needed_and_closed_when_it_is_not
         after_a_split_of_30_s_both_sides_know_all_again
         a_return_that_passed_one_by_is_learned_by_comparing
+        an_insider_that_tells_of_deaths_buries_nobody
+        old_packets_of_membership_revive_and_bury_nobody
+        an_insider_that_invents_members_takes_bounded_room
     }
     services {
         the_key_of_another_caller_is_another_deed

@@ -26,6 +26,7 @@ fn main() -> io::Result<()> {
         ("frames", frames()),
         ("handshake", scripts(14, 4)),
         ("invitation", texts()),
+        ("membership", scripts(12, 4)),
         ("packets", packets()),
         ("records", records()),
         ("script", scripts(16, 3)),

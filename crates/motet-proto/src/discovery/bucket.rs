@@ -29,6 +29,13 @@ impl Bucket {
         there
     }
 
+    /// Takes the next token, now or in advance: from when on it holds.
+    pub(super) fn reserve(&mut self, now: Time) -> Time {
+        let at = self.next().max(now);
+        self.full = self.full.max(now) + self.every;
+        at
+    }
+
     /// When the next token is there (in the past, if one is).
     pub(super) fn next(&self) -> Time {
         self.full - self.every * self.burst.saturating_sub(1)
@@ -92,6 +99,14 @@ mod tests {
         let later = Time::ZERO + Duration::from_secs(3600);
 
         assert_eq!((0..10).filter(|_| bucket.take(later)).count(), 3);
+    }
+
+    #[test]
+    fn what_is_reserved_of_a_bucket_comes_at_its_rate() {
+        let mut bucket = Bucket::new(3, 10 * MS);
+        let now = Time::ZERO + Duration::from_secs(1);
+        let waits = [0; 6].map(|_| bucket.reserve(now).since(now).as_millis());
+        assert_eq!(waits, [0, 0, 0, 10, 20, 30]);
     }
 
     #[test]

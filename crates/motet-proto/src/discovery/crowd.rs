@@ -75,8 +75,20 @@ pub enum CrowdAction {
         /// The version that the asker knows.
         known: u64,
     },
-    /// Another has our key: we stay out of membership for ten minutes.
+    /// Another has our key, or lies about us.
     Duplicate,
+    /// It said that a member was dead which lives.
+    Slander {
+        /// Who said so, if it is who its packet says.
+        by: EndpointKey,
+    },
+    /// It told of more new members than are taken in the time.
+    Flood {
+        /// Who told, if it is who its packet says.
+        by: EndpointKey,
+        /// How many were not taken.
+        n: u64,
+    },
 }
 
 /// All that is known of a member, session or not.
@@ -679,6 +691,8 @@ impl Crowd {
                 SwimAction::State { key, state, .. } => self.on_state(key, state),
                 SwimAction::Check { key, .. } => self.out.push_back(CrowdAction::Hint { key }),
                 SwimAction::Duplicate => self.out.push_back(CrowdAction::Duplicate),
+                SwimAction::Flood { by, n } => self.out.push_back(CrowdAction::Flood { by, n }),
+                SwimAction::Slander { by } => self.out.push_back(CrowdAction::Slander { by }),
             }
         }
     }

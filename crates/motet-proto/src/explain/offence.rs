@@ -57,6 +57,10 @@ offences! {
     FalseStatus = "false_status", 0, "acknowledgements of what was never sent";
     /// Sessions made anew.
     Flapping = "flapping", 30, "sessions made anew";
+    /// Deaths told of members that live. One who hears badly may be wrong about some.
+    FalseDeath = "false_death", 30, "deaths told of members that live";
+    /// New members told of beyond those that are taken in the time. Others pass some of a flood on.
+    MemberFlood = "member_flood", 2_000, "new members beyond the limit";
 }
 
 /// A member that broke limits.

@@ -4,6 +4,7 @@ use super::{Node, Packet};
 use crate::crypto::Crypto;
 use crate::discovery::crowd::CrowdAction;
 use crate::events::{DownReason, Event};
+use crate::explain::Offence;
 use crate::host::{RecvMeta, Via};
 use crate::ids::{EndpointId, EndpointKey, QueryId, StreamId};
 use crate::time::Time;
@@ -90,6 +91,8 @@ impl<C: Crypto> Node<C> {
                     }
                 }
                 CrowdAction::Interest { dst, of, known } => self.tell_interest_of(dst, of, known),
+                CrowdAction::Slander { by } => self.offence(now, by, Offence::FalseDeath, 1),
+                CrowdAction::Flood { by, n } => self.offence(now, by, Offence::MemberFlood, n),
                 CrowdAction::Duplicate => {
                     self.events.push_back(Event::DuplicateIdentity { key: self.key });
                 }

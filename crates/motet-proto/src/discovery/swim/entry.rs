@@ -27,6 +27,9 @@ pub(super) struct Entry<N> {
     generation: u32,
     /// Microseconds.
     rtt: u32,
+    /// Of a suspect. Lowest bit: somebody said that it is dead, and we shall decide. Above: milliseconds and
+    /// one since it became a suspect when we asked it first; 0, we did not.
+    asked: u32,
     pub(super) count: u16,
     pub(super) state: SwimState,
     /// A session with it stands: only a handshake may put another life in its place.
@@ -68,6 +71,7 @@ impl<N: Default> Entry<N> {
             note: N::default(),
             generation: identity.generation,
             rtt: NO_RTT,
+            asked: 0,
             count,
             state: SwimState::Alive,
             held: false,
@@ -80,7 +84,7 @@ impl<N: Default> Entry<N> {
             self.note = N::default();
         }
         self.incarnation = identity.key.incarnation;
-        (self.generation, self.count) = (identity.generation, count);
+        (self.generation, self.count, self.asked) = (identity.generation, count, 0);
         self.place = Place::of(identity.addr);
     }
 }
@@ -109,6 +113,43 @@ impl<N> Entry<N> {
     /// Which of two lives of one endpoint is the later.
     pub(super) fn rank(&self) -> (u64, u32) {
         (self.incarnation, self.generation)
+    }
+
+    /// When we asked the suspect first, if we did.
+    pub(super) fn asked(&self) -> Option<Time> {
+        let ms = (self.asked >> 1).checked_sub(1)?;
+        Some(self.since + Duration::from_millis(ms.into()))
+    }
+
+    /// We ask it now.
+    pub(super) fn ask(&mut self, now: Time) {
+        if self.asked >> 1 == 0 {
+            let ms = u32::try_from(now.since(self.since).as_millis()).unwrap_or(u32::MAX);
+            self.asked |= ms.saturating_add(1).min(u32::MAX >> 1) << 1;
+        }
+    }
+
+    /// It spoke: who accuses it must ask it again.
+    pub(super) fn answered(&mut self) {
+        self.asked &= 1;
+    }
+
+    /// Notes that a rumour of its death is to be decided; true if that is new.
+    pub(super) fn rumour(&mut self) -> bool {
+        let new = self.asked & 1 == 0;
+        self.asked |= 1;
+        new
+    }
+
+    /// It is in this state from now on.
+    pub(super) fn put(&mut self, now: Time, state: SwimState) {
+        (self.state, self.since) = (state, now);
+        self.asked &= u32::from(state == SwimState::Suspect); // a rumour makes it one
+    }
+
+    /// The rumour of its death is decided.
+    pub(super) fn decided(&mut self) {
+        self.asked &= !1;
     }
 
     pub(super) fn rtt(&self) -> Option<Duration> {

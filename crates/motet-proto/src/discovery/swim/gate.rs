@@ -4,8 +4,9 @@
 use super::compact::Parts;
 use super::entry::{Entry, usable};
 use super::table::Handle;
-use super::{Io, ME, MEMBERS_MAX, SwimAction, state_of};
+use super::{Io, ME, MEMBERS_MAX, SwimAction};
 use crate::discovery::bucket::Bucket;
+use crate::ids::EndpointKey;
 use alloc::vec::Vec;
 use core::time::Duration;
 use foca::{Header, Member, Message, State};
@@ -72,13 +73,17 @@ impl<N: Default> Io<N> {
         let mut updates = Vec::new();
         for update in packet.updates.iter().filter(|_| heard) {
             let accused = update.identity.key.id == self.me.key.id;
-            if accused && crate::planted::on("suspicion_not_refuted") {
+            if accused
+                && (crate::planted::on("suspicion_not_refuted")
+                    || !self.of_us(update, packet.src.key))
+            {
                 continue;
             }
             if !self.is_old(update)
                 && let Some(handle) = self.admit_member(update, false)
+                && let Some((state, count)) = self.believed(&handle, update, Some(packet.src.key))
             {
-                updates.push(Member::new(handle, update.count, state_of(update.state)));
+                updates.push(Member::new(handle, count, state));
             }
         }
         let header = Header { src, src_incarnation: packet.src_count, dst, message };
@@ -98,6 +103,31 @@ impl<N: Default> Io<N> {
             (SwimState::Alive, SwimState::Suspect) => update.count < entry.count,
             (_, _) => update.count <= entry.count,
         }
+    }
+
+    /// What is said of us: whether to act upon it now (M-11).
+    fn of_us(&mut self, update: &SwimMember, by: EndpointKey) -> bool {
+        let (now, identity) = (self.now, &update.identity);
+        if (identity.key, identity.generation) != (self.me.key, self.me.generation) {
+            return true; // of another life: foca takes it for over
+        }
+        // A count that we never had cannot be refuted, only left behind.
+        let never_had = update.count > self.count || update.count >= u16::MAX - 1;
+        let heard = match update.state {
+            SwimState::Alive => true,
+            SwimState::Suspect if !never_had => {
+                update.count < self.count || self.lives.answers(now)
+            }
+            SwimState::Suspect | SwimState::Down => {
+                if update.state == SwimState::Down {
+                    self.slandered(Some(by));
+                }
+                self.defunct |= self.dead(); // a new generation begins, or will
+                return false;
+            }
+        };
+        self.counts.own_rumours += u64::from(!heard);
+        heard
     }
 
     /// The handle of somebody that is known.
@@ -121,6 +151,10 @@ impl<N: Default> Io<N> {
         let known = entry.handle(slot);
         if told.rank() <= known.rank() {
             return Some(told); // the same, or an earlier life: foca knows which (M-5)
+        }
+        if !direct && member.state != SwimState::Alive {
+            self.counts.unknown_dead += u64::from(member.state == SwimState::Down);
+            return None; // a life that nobody has called alive is somebody unknown (M-8)
         }
         let other_life = told.incarnation != known.incarnation;
         if other_life && entry.held {

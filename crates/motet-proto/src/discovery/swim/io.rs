@@ -12,6 +12,8 @@ pub(super) enum Due {
     Foca(Timer<Handle>, u32),
     /// The one that we suspect is told so and asked (M-6), as long as it has this count.
     Ask(Handle, u16),
+    /// Somebody said that it is dead: whether that was true.
+    Rumour(rumour::Rumour),
 }
 
 /// What foca sees of the world, and what it wants of it.
@@ -31,6 +33,8 @@ pub(super) struct Io<N> {
     /// Whose packet is being taken.
     pub(super) sender: Option<(Handle, SwimIdentity)>,
     pub(super) limits: gate::Limits,
+    pub(super) lives: lives::Lives,
+    pub(super) rumours: rumour::Rumours,
     pub(super) counts: SwimCounts,
 }
 
@@ -55,10 +59,12 @@ impl<N: Default> Io<N> {
     /// Tells a suspect that it is one, and asks whether it is there: its answer refutes it. False if
     /// it is no suspect.
     pub(super) fn ask_once(&mut self, suspect: &Handle) -> bool {
-        let Some(entry) = self.table.of(suspect) else { return false };
-        if entry.state != SwimState::Suspect {
+        if self.table.of(suspect).is_none_or(|entry| entry.state != SwimState::Suspect) {
             return false;
         }
+        let now = self.now;
+        let Some(entry) = self.table.get_mut(suspect.slot) else { return false };
+        entry.ask(now);
         let (identity, count, state) = (entry.identity(), entry.count, SwimState::Suspect);
         let packet = SwimPacket {
             src: self.me,
@@ -69,6 +75,18 @@ impl<N: Default> Io<N> {
         };
         self.send(&identity, &packet);
         true
+    }
+
+    /// Tells somebody which life of ours this is: it asked for one that is over.
+    pub(super) fn correct(&mut self, whom: &SwimIdentity) {
+        let packet = SwimPacket {
+            src: self.me,
+            src_count: self.count,
+            dst: table::name(whom),
+            message: SwimMessage::Gossip,
+            updates: Vec::new(),
+        };
+        self.send(whom, &packet);
     }
 
     fn send(&mut self, to: &SwimIdentity, packet: &SwimPacket) {
@@ -87,6 +105,17 @@ impl<N: Default> Io<N> {
                 entry.set_rtt(rtt);
             }
         }
+    }
+
+    /// Somebody holds our generation for dead, or says so. True if it is to end now; else the next begins
+    /// when it may, and we go on (M-11).
+    pub(super) fn dead(&mut self) -> bool {
+        let act = self.lives.dead(self.now);
+        self.counts.own_rumours += u64::from(!act);
+        if self.lives.suspicious() {
+            self.out.push_back(SwimAction::Duplicate);
+        }
+        act
     }
 
     fn tell(&mut self, slot: u32, state: SwimState) {

@@ -17,7 +17,8 @@
 //! | [`join`](Swim::join), [`confirmed`](Swim::confirmed) | a member |
 //! | [`left`](Swim::left) | gone, and told to others |
 //! | a suspect of others of whom nothing more is heard | asked (`doubt`) |
-//! | we are held for dead | a new generation, at most one in 10 s |
+//! | somebody is said to be dead who is no suspect here | it is asked first (`rumour`) |
+//! | we are held for dead | a new generation, at most one in 10 s (`lives`) |
 //!
 //! **Bounds.** 16,384 members; four dead for each living one (but 32 always), for 24 h; 500 new
 //! members a second (2,048 at once); one new life of a member a second.
@@ -32,6 +33,8 @@ mod entry;
 mod gate;
 mod health;
 mod io;
+mod lives;
+mod rumour;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -78,8 +81,8 @@ const DEAD_MIN: usize = 32;
 const RENEW_EVERY: Duration = Duration::from_secs(10);
 /// The third time within this says that another has our key.
 const RENEW_WINDOW: Duration = Duration::from_secs(60);
-/// Then we stay away for so long.
-const RENEW_STOP: Duration = Duration::from_secs(600);
+/// From then on we come back at most once in this time.
+const RENEW_SLOW: Duration = Duration::from_secs(60);
 
 /// What membership wants done or told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -109,8 +112,20 @@ pub enum SwimAction {
         /// Where.
         addr: SocketAddr,
     },
-    /// We were declared dead three times within a minute: another has our key. We stay away.
+    /// We were declared dead three times within a minute: another has our key, or lies about us.
     Duplicate,
+    /// It said that somebody was dead who lives.
+    Slander {
+        /// Who said so, if it is who its packet says.
+        by: EndpointKey,
+    },
+    /// It told of more new members than are taken in the time (M-9).
+    Flood {
+        /// Who told, if it is who its packet says.
+        by: EndpointKey,
+        /// How many were not taken.
+        n: u64,
+    },
 }
 
 /// What membership knows of a member.
@@ -151,6 +166,12 @@ pub struct SwimCounts {
     pub unknown_dead: u64,
     /// Dead members forgotten for want of room or for age.
     pub forgotten: u64,
+    /// Deaths told of members that were no suspects here: they were asked first.
+    pub rumours: u64,
+    /// Such rumours that turned out to be false.
+    pub slanders: u64,
+    /// Times that we were said to be dead, or suspected, and did not act upon it at once.
+    pub own_rumours: u64,
     /// Probes that were not answered.
     pub probes_failed: u64,
     /// Times that our own timers fired late.
@@ -167,8 +188,6 @@ pub struct Swim<N = ()> {
     buf: Vec<u8>,
     /// N for which foca is set up.
     tuned: usize,
-    renewed: VecDeque<Time>,
-    renew_at: Time,
     /// Who told us that we are dead: it hears first of the next generation.
     accuser: Option<Handle>,
     round: dead::Round,
@@ -217,12 +236,12 @@ impl<N: Default> Swim<N> {
                 defunct: false,
                 sender: None,
                 limits: gate::Limits::new(),
+                lives: lives::Lives::new(),
+                rumours: rumour::Rumours::new(),
                 counts: SwimCounts::default(),
             },
             buf: Vec::new(),
             tuned: 1,
-            renewed: VecDeque::new(),
-            renew_at: Time::NEVER,
             accuser: None,
             round: dead::Round::default(),
             doubt: doubt::Doubt::default(),
@@ -258,7 +277,26 @@ impl<N: Default> Swim<N> {
             packet.src.addr = src;
         }
         self.io.counts.received += 1;
-        let Some(parts) = self.io.admit(&packet) else { return };
+        let ours = packet.dst == table::name(&self.io.me);
+        if !ours && self.is_past(packet.dst) && !self.over && self.io.lives.corrects(now) {
+            self.io.correct(&packet.src); // M-23
+        }
+        if ours && packet.message == SwimMessage::TurnUndead && !self.io.dead() {
+            packet.message = SwimMessage::Gossip;
+        }
+        let limited = self.io.counts.limited;
+        let parts = self.io.admit(&packet);
+        let n = self.io.counts.limited - limited;
+        if n > 0 {
+            self.io.out.push_back(SwimAction::Flood { by: from, n });
+        }
+        let Some(parts) = parts else { return };
+        let src = parts.header.src;
+        if let Some(entry) = self.io.table.get_mut(src.slot)
+            && entry.handle(src.slot) == src
+        {
+            entry.answered(); // M-22
+        }
         if let SwimMessage::Ack(number) = packet.message {
             self.io.answered(number, parts.header.src.slot);
         }
@@ -317,9 +355,11 @@ impl<N: Default> Swim<N> {
     pub fn told(&mut self, now: Time, member: &SwimMember) -> bool {
         self.io.now = now;
         let Some(handle) = self.io.admit_member(member, false) else { return false };
-        let told = foca::Member::new(handle, member.count, state_of(member.state));
-        let _ = self.foca.apply_many(core::iter::once(told), false, &mut self.io);
-        self.io.mirror_one(&handle, member.count, state_of(member.state));
+        if let Some((state, count)) = self.io.believed(&handle, member, None) {
+            let told = foca::Member::new(handle, count, state);
+            let _ = self.foca.apply_many(core::iter::once(told), false, &mut self.io);
+            self.io.mirror_one(&handle, count, state);
+        }
         self.settle();
         self.is_alive(member.identity.key)
     }
@@ -365,14 +405,14 @@ impl<N: Default> Swim<N> {
     /// Lets every timer that is due happen.
     pub fn on_timeout(&mut self, now: Time) {
         self.awake(now);
-        if self.renew_at <= now {
-            self.renew_at = Time::NEVER;
+        if self.io.lives.at <= now {
             self.regenerate();
         }
         while let Some(entry) = self.io.timers.first_entry().filter(|entry| entry.key().0 <= now) {
             match entry.remove() {
                 Due::Foca(timer, score) => self.fire(timer, score),
                 Due::Ask(suspect, count) => self.io.ask(suspect, count),
+                Due::Rumour(rumour) => self.decide(rumour),
             }
         }
         if self.round.at() <= now {
@@ -422,7 +462,7 @@ impl<N: Default> Swim<N> {
     pub fn deadline(&self) -> Time {
         let timer = self.io.timers.first_key_value().map_or(Time::NEVER, |((at, _), _)| *at);
         let dead = self.io.table.oldest_dead().map_or(Time::NEVER, |(since, _)| since + DEAD_KEPT);
-        timer.min(dead).min(self.renew_at).min(self.round.at()).min(self.doubt.at())
+        timer.min(dead).min(self.io.lives.at).min(self.round.at()).min(self.doubt.at())
     }
 
     /// The next thing to do.
@@ -435,7 +475,7 @@ impl<N: Default> Swim<N> {
         self.io.now = now;
         let _ = self.foca.leave_cluster(&mut self.io);
         self.io.timers.clear();
-        (self.io.defunct, self.renew_at, self.over) = (false, Time::NEVER, true);
+        (self.io.defunct, self.io.lives.at, self.over) = (false, Time::NEVER, true);
         self.round.plan(now, &self.io.table, false);
         self.doubt.plan(&self.io.table, Duration::ZERO, false);
     }
@@ -558,43 +598,53 @@ impl<N: Default> Swim<N> {
             self.tuned = n;
             let _ = self.foca.set_config(config(n));
         }
+        if self.over {
+            (self.io.defunct, self.io.lives.at) = (false, Time::NEVER);
+        }
         if core::mem::take(&mut self.io.defunct) {
             self.accuser = self.io.sender.map(|(handle, _)| handle);
-            self.plan_renewal();
+            self.regenerate();
         }
-        let asks = !self.over && self.renew_at == Time::NEVER;
+        let asks = !self.over;
         self.round.plan(now, &self.io.table, asks);
         let patience = self.patience();
         self.doubt.plan(&self.io.table, patience, asks);
     }
 
-    /// How long others may take to decide about a suspect of theirs.
+    /// How long a suspect of others is left to them. Then we ask it, so that we know when they say that it
+    /// is dead.
     fn patience(&self) -> Duration {
-        self.io.health.stretched(suspicion(self.tuned))
+        self.io.health.stretched(suspicion(self.tuned) / 4)
     }
 
-    fn plan_renewal(&mut self) {
-        let now = self.io.now;
-        self.renewed.retain(|at| now.since(*at) < RENEW_WINDOW);
-        let last = self.renewed.back().copied();
-        self.renew_at = last.map_or(now, |last| (last + RENEW_EVERY).max(now)); // M-11
-        if self.renewed.len() >= 2 {
-            self.renew_at = now + RENEW_STOP;
-            self.io.out.push_back(SwimAction::Duplicate);
-        } else if self.renew_at <= now {
-            self.renew_at = Time::NEVER;
-            self.regenerate();
-            return;
+    /// Whether this names a life or generation of ours that is over.
+    fn is_past(&self, (key, generation): (EndpointKey, u32)) -> bool {
+        let me = self.io.me;
+        let earlier = (key.incarnation, generation) < (me.key.incarnation, me.generation);
+        key.id == me.key.id && earlier && !crate::planted::on("past_lives_are_silent")
+    }
+
+    /// A rumour of a death is old enough: it is true if the member has not answered since (M-22).
+    fn decide(&mut self, rumour: rumour::Rumour) {
+        let Some(entry) = self.io.table.get_mut(rumour.about.slot) else { return };
+        let still = entry.handle(rumour.about.slot) == rumour.about && entry.count == rumour.count;
+        match (entry.state, entry.held) {
+            (SwimState::Suspect, true) if still => self.io.later(rumour),
+            (SwimState::Suspect, false) if still && entry.asked().is_some() => {
+                let dead = foca::Member::new(rumour.about, rumour.count, foca::State::Down);
+                let _ = self.foca.apply_many(core::iter::once(dead), true, &mut self.io);
+            }
+            (SwimState::Down, _) => {}
+            _ => {
+                entry.decided();
+                self.io.slandered(rumour.by);
+            }
         }
-        self.io.timers.clear();
     }
 
     /// A new generation of ourselves.
     fn regenerate(&mut self) {
-        self.renewed.push_back(self.io.now);
-        if self.renewed.len() > 8 {
-            self.renewed.pop_front();
-        }
+        self.io.lives.renew(self.io.now);
         self.io.me.generation = self.io.me.generation.saturating_add(1);
         let _ = self.foca.change_identity(own_handle(&self.io.me), &mut self.io);
         self.io.probe = None;

@@ -204,7 +204,7 @@ impl<N> Table<N> {
             self.stirred = now;
             self.changes += 1;
         }
-        (entry.state, entry.since) = (state, now);
+        entry.put(now, state);
         self.note(now, slot, state);
     }
 
