@@ -694,7 +694,7 @@ impl<C: Crypto> Node<C> {
             let start = session.begin(&mut bytes);
             bytes.extend_from_slice(&taken);
             Frame::Close { code, reason: &[] }.encode(&mut bytes);
-            session.seal(&self.crypto, now, &mut bytes, start, Kind::Feedback);
+            session.seal(&self.crypto, now, &mut bytes, (start, &[]), Kind::Feedback);
             let (dst, src) = (session.path.remote, session.path.local);
             self.outbox.push_back(Packet { via: Via::Unicast, dst, src, bytes });
         }

@@ -47,10 +47,9 @@ impl Frame<'_> {
                 put_all(out, &[u64::from(stream), first_seq, t_us]);
                 bodies.put(out);
             }
-            Self::Frag { stream, seq, t_us, total, off, repair, body } => {
-                out.push(repaired(ty::FRAG, repair));
-                put_all(out, &[u64::from(stream), seq, t_us, total, off]);
-                put_vi_bytes(out, body);
+            Self::Frag { body, .. } => {
+                self.encode_frag_head(out);
+                out.extend_from_slice(body);
             }
             Self::Heartbeat { stream, first_avail, next_seq, answer, end, blocked } => {
                 out.push(ty::HEARTBEAT);
@@ -91,6 +90,14 @@ impl Frame<'_> {
                 out.push(ty);
                 put_vi_bytes(out, body);
             }
+        }
+    }
+
+    /// Appends a FRAG up to its body, which the caller appends; of other frames nothing.
+    pub fn encode_frag_head(&self, out: &mut Vec<u8>) {
+        if let Self::Frag { stream, seq, t_us, total, off, repair, body } = *self {
+            out.push(repaired(ty::FRAG, repair));
+            put_all(out, &[u64::from(stream), seq, t_us, total, off, body.len() as u64]);
         }
     }
 }
