@@ -37,9 +37,9 @@ impl Aead for Sealer {
 
     fn seal_onto(&self, number: u64, aad: &[u8], packet: &mut [u8], end: &[u8]) {
         let (begin, rest) = packet.split_at_mut(packet.len() - end.len() - TAG_LEN);
-        self.0
-            .seal_in_place_scatter(nonce(number), Aad::from(aad), begin, end, rest)
-            .expect("ciphers of sessions and lanes take a second part, and its room has its length");
+        self.0.seal_in_place_scatter(nonce(number), Aad::from(aad), begin, end, rest).expect(
+            "ciphers of sessions and lanes take a second part, and its room has its length",
+        );
     }
 
     fn open(&self, number: u64, aad: &[u8], buf: &mut [u8], tag: &[u8; 16]) -> bool {

@@ -11,6 +11,7 @@ use crate::host::{Transmit, TxBatch, Via};
 use crate::ids::{EndpointKey, PubId, StreamId};
 use crate::time::Time;
 use crate::transport::session::Kind;
+use crate::transport::stream::body::Body;
 use crate::transport::stream::cursor::{Piece, Space};
 use crate::transport::stream::log::Log;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -519,8 +520,8 @@ fn encode_naks(naks: &mut VecDeque<(StreamId, NakItem)>, limit: usize, out: &mut
     frames
 }
 
-/// Writes a piece of a packet of `limit` bytes. The bytes of a fragment with which it is full are
-/// not copied but returned, for who seals it.
+/// Writes a piece of a packet of `limit` bytes. The bytes with which it is full are not copied but
+/// returned, for who seals it.
 pub(super) fn encode_piece<'a>(
     stream: StreamId,
     log: &'a Log,
@@ -532,9 +533,8 @@ pub(super) fn encode_piece<'a>(
         Piece::Whole { seq, count, repair } => {
             let first = log.get(seq)?;
             if count == 1 {
-                let (t_us, body) = (first.t_us, log.body(first));
-                Frame::Msg { stream, seq, t_us, repair, body }.encode(out);
-                return None;
+                let frame = Frame::Msg { stream, seq, t_us: first.t_us, repair, body: &[] };
+                return put(frame, log.body(first), out, limit);
             }
             let n = u8::try_from(count).unwrap_or(u8::MAX);
             put_msgs_header(out, stream, seq, first.t_us, repair, n);
@@ -542,18 +542,18 @@ pub(super) fn encode_piece<'a>(
         }
         Piece::Fragment { seq, off, len, total, repair } => {
             let entry = log.get(seq)?;
-            let rest = log.body(entry).get(usize::try_from(off).ok()?..)?;
-            let body = rest.get(..usize::try_from(len).ok()?)?;
-            let frame = Frame::Frag { stream, seq, t_us: entry.t_us, total, off, repair, body };
-            frame.encode_frag_head(out);
-            if out.len() + body.len() == limit {
-                return Some(body);
-            }
-            out.extend_from_slice(body);
+            let t_us = entry.t_us;
+            let frame = Frame::Frag { stream, seq, t_us, total, off, repair, body: &[] };
+            return put(frame, log.body(entry).range(off, len)?, out, limit);
         }
         Piece::Gap { from, count, reason } => {
             Frame::Gap { stream, from, count, reason }.encode(out);
         }
     }
     None
+}
+
+fn put<'a>(frame: Frame<'_>, body: Body<'a>, out: &mut Vec<u8>, limit: usize) -> Option<&'a [u8]> {
+    frame.encode_head(body.len(), out);
+    body.put_upto(out, limit)
 }

@@ -37,19 +37,14 @@ impl Frame<'_> {
                 out.push(ty::RECORDS);
                 put_vi_bytes(out, bytes);
             }
-            Self::Msg { stream, seq, t_us, repair, body } => {
-                out.push(repaired(ty::MSG, repair));
-                put_all(out, &[u64::from(stream), seq, t_us]);
-                put_vi_bytes(out, body);
+            Self::Msg { body, .. } | Self::Frag { body, .. } => {
+                self.encode_head(body.len(), out);
+                out.extend_from_slice(body);
             }
             Self::Msgs { stream, first_seq, t_us, repair, ref bodies } => {
                 out.push(repaired(ty::MSGS, repair));
                 put_all(out, &[u64::from(stream), first_seq, t_us]);
                 bodies.put(out);
-            }
-            Self::Frag { body, .. } => {
-                self.encode_frag_head(out);
-                out.extend_from_slice(body);
             }
             Self::Heartbeat { stream, first_avail, next_seq, answer, end, blocked } => {
                 out.push(ty::HEARTBEAT);
@@ -93,11 +88,19 @@ impl Frame<'_> {
         }
     }
 
-    /// Appends a FRAG up to its body, which the caller appends; of other frames nothing.
-    pub fn encode_frag_head(&self, out: &mut Vec<u8>) {
-        if let Self::Frag { stream, seq, t_us, total, off, repair, body } = *self {
-            out.push(repaired(ty::FRAG, repair));
-            put_all(out, &[u64::from(stream), seq, t_us, total, off, body.len() as u64]);
+    /// Appends a MSG or FRAG up to its body, for which the caller appends `len` bytes; of other
+    /// frames nothing.
+    pub fn encode_head(&self, len: usize, out: &mut Vec<u8>) {
+        match *self {
+            Self::Msg { stream, seq, t_us, repair, .. } => {
+                out.push(repaired(ty::MSG, repair));
+                put_all(out, &[u64::from(stream), seq, t_us, len as u64]);
+            }
+            Self::Frag { stream, seq, t_us, total, off, repair, .. } => {
+                out.push(repaired(ty::FRAG, repair));
+                put_all(out, &[u64::from(stream), seq, t_us, total, off, len as u64]);
+            }
+            _ => {}
         }
     }
 }
