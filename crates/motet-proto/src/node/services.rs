@@ -4,6 +4,7 @@
 //! application: their events end here. An endpoint that neither offers nor calls anything pays
 //! nothing.
 
+mod books;
 mod known;
 
 use super::Node;
@@ -411,6 +412,7 @@ impl<C: Crypto> Node<C> {
                     Notice::Cancelled(id) => Event::RequestCancelled(id),
                     Notice::Output(id) => Event::CallOutput(id),
                     Notice::Change(id) => Event::ServiceChange(id),
+                    Notice::BookLacks(id) => Event::BookLacks(id),
                     Notice::Standing(token) => Event::Standing(token),
                     Notice::Findings => Event::Findings,
                 });

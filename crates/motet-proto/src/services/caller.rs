@@ -10,6 +10,7 @@
 //! Bounds: [`CALLS_MAX`] calls, `CallSettings::reply_bytes` each.
 
 mod answers;
+mod books;
 mod clockwork;
 mod giving;
 mod inquiring;
@@ -26,7 +27,7 @@ use super::terms::{
     Address, CallOutput, CallSpec, FailureKind, Mode, Offer, Role, ServiceReply, ServiceStatus,
     Stats, WaitFor,
 };
-use crate::ids::{CallId, EndpointId, EndpointKey};
+use crate::ids::{BookId, CallId, EndpointId, EndpointKey};
 use crate::rng::Rng;
 use crate::time::Time;
 use alloc::borrow::ToOwned;
@@ -36,6 +37,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use books::Books;
 use bytes::Bytes;
 use core::time::Duration;
 use motet_wire::service as wire;
@@ -78,6 +80,7 @@ pub(super) struct Callers {
     outputs: BTreeMap<u64, Outputs>,
     due: BTreeSet<(Time, u64)>,
     links: BTreeMap<EndpointKey, Link>,
+    pub(super) books: Books,
     /// Servers that something waits for.
     pub(super) dirty: BTreeSet<EndpointKey>,
     pub(super) notices: VecDeque<CallId>,
@@ -109,6 +112,7 @@ impl Callers {
             outputs: BTreeMap::new(),
             due: BTreeSet::new(),
             links: BTreeMap::new(),
+            books: Books::default(),
             dirty: BTreeSet::new(),
             notices: VecDeque::new(),
             pings: BTreeMap::new(),
@@ -140,16 +144,26 @@ impl Callers {
         if self.outputs.len() >= CALLS_MAX {
             return Err(CallRefused::Limit);
         }
-        let waiting = &mut directory.service(now, &service).waiting;
+        let book = spec.settings.book;
+        if book.is_some_and(|book| !self.books.is_of(book, &service)) {
+            return Err(CallRefused::Setting("the book is closed, or of another service"));
+        }
+        directory.service(now, &service);
+        let calls = &self.calls;
+        let Some(waiting) = self.books.waiting(&service, book, directory) else {
+            return Err(CallRefused::Setting("the book is closed, or of another service"));
+        };
         if waiting.len() >= CALLS_MAX {
-            waiting.retain(|id| self.calls.contains_key(id));
+            waiting.retain(|id| calls.contains_key(id));
         }
         let id = self.next_call;
         self.next_call += 1;
         let call = Box::new(Call::new(now, service.clone(), spec));
         self.outputs.insert(id, Outputs::default());
         self.calls.insert(id, call);
-        directory.service(now, &service).waiting.push_back(id);
+        if let Some(waiting) = self.books.waiting(&service, book, directory) {
+            waiting.push_back(id);
+        }
         if let Some(call) = self.calls.get_mut(&id) {
             call.waits = true;
         }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use motet_proto::roles::leases;
 use motet_proto::services::{
     Address, InstanceState, ReplySpec, Role, ServeSettings, ServiceRequest, ServiceStatus, Stats,
 };
@@ -16,12 +17,16 @@ use super::error::{RespondError, ServeError};
 use super::reply::Answer;
 use crate::driver::{Core, Hold};
 use crate::endpoint::Endpoint;
+use crate::role::{Keeping, Names};
 
 /// How a service is offered. Start from [`ServeOptions::new`]; nothing is mandatory.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct ServeOptions {
     settings: ServeSettings,
+    /// With name servers: in which environment, and for how long without renewal.
+    environment: Option<String>,
+    lease: Option<Duration>,
 }
 
 impl ServeOptions {
@@ -84,6 +89,22 @@ impl ServeOptions {
         self
     }
 
+    /// Registers the instance with the name servers in this environment, such as `dev` or `prod`, for
+    /// [`CallOptions::by_name_server`](super::CallOptions::by_name_server). The lease is renewed every
+    /// third of its time with whichever name server is there, ended while the instance takes no work,
+    /// and ended for good by [`Server::drain`] and with the service.
+    pub fn register_in(mut self, environment: impl Into<String>) -> Self {
+        self.environment = Some(environment.into());
+        self
+    }
+
+    /// How long a registration with name servers stands without renewal: 500 ms to an hour. Default
+    /// 6 s.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
     /// A service that this one cannot do without; 32 at most.
     pub fn requires(mut self, service: impl Into<String>) -> Self {
         self.settings.requires.push(service.into());
@@ -112,6 +133,11 @@ impl Endpoint {
         if core.is_leaving() {
             return Err(ServeError::Closed);
         }
+        let lease = options.lease.unwrap_or(LEASE);
+        let names = match &options.environment {
+            Some(environment) => Some(names(self, environment, lease)?),
+            None => None,
+        };
         let (id, slot) = core
             .act(|inner, now| {
                 let id = inner.node.serve(now, service, options.settings)?;
@@ -122,8 +148,10 @@ impl Endpoint {
             .map_err(|error: motet_proto::node::ServeRefused| {
                 ServeError::Invalid(error.to_string())
             })?;
-        let (hold, service) = (Arc::clone(&self.hold), service.into());
-        Ok(Server { share: Arc::new(Share { hold, id, slot, service }) })
+        let hold = Arc::clone(&self.hold);
+        let keeping = names.map(|names| names.register_soon(service, lease));
+        let service = service.into();
+        Ok(Server { share: Arc::new(Share { hold, id, slot, service, keeping }) })
     }
 }
 
@@ -177,7 +205,23 @@ impl Server {
         self.set_state(InstanceState::Draining, "");
         let id = self.share.id;
         let idle = self.core().wait(limit, |inner, _| inner.node.is_idle(id).then_some(()));
-        idle.await.is_some()
+        let idle = idle.await.is_some();
+        if let Some(keeping) = &self.share.keeping {
+            // Where no name server hears it, the lease runs out.
+            keeping.stands(false).await;
+        }
+        idle
+    }
+
+    /// Waits until a name server has taken the registration of [`ServeOptions::register_in`]; at once
+    /// if there is none to be made.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nothing is changed.
+    pub async fn registered(&self) {
+        if let Some(keeping) = &self.share.keeping {
+            keeping.stands(true).await;
+        }
     }
 
     /// Takes the instance out, or back in, with a reason that everybody can see.
@@ -190,6 +234,9 @@ impl Server {
     pub fn set_state(&self, state: InstanceState, reason: &str) {
         let id = self.share.id;
         self.core().act(|inner, now| inner.node.set_serving(now, id, state, reason));
+        if let Some(keeping) = &self.share.keeping {
+            keeping.stand(state == InstanceState::Up);
+        }
     }
 
     /// Changes how many requests are handed out at once, and how many one caller may have open.
@@ -240,7 +287,24 @@ struct Share {
     id: ServeId,
     slot: Arc<ServeSlot>,
     service: Arc<str>,
+    /// Ends with it.
+    keeping: Option<Keeping>,
 }
+
+fn names(endpoint: &Endpoint, environment: &str, lease: Duration) -> Result<Names, ServeError> {
+    if !Names::is_group(environment) {
+        return Err(ServeError::Invalid(format!(
+            "an environment has 1 to 256 bytes without control characters, not {environment:?}"
+        )));
+    }
+    if lease < leases::TTL.0 || lease > leases::TTL.1 {
+        return Err(ServeError::Invalid("a lease lasts from 500 ms to one hour".to_owned()));
+    }
+    Names::new(endpoint, environment).map_err(|error| ServeError::Invalid(error.to_string()))
+}
+
+/// The default lease with name servers, as in the guide's third model.
+const LEASE: Duration = Duration::from_secs(6);
 
 impl Drop for Share {
     fn drop(&mut self) {

@@ -115,7 +115,11 @@ impl Callers {
                     call.waits = false;
                     let others = directory.service(now, &service);
                     let settings = &call.spec.settings;
-                    if others.candidates(now, settings, &BTreeSet::new()).len() <= 1 {
+                    let mut others = others.candidates(now, settings, &BTreeSet::new());
+                    if let Some(book) = settings.book {
+                        others.retain(|it| self.books.lists(book, it.key.id));
+                    }
+                    if others.len() <= 1 {
                         return self.end_failed(now, id, FailureKind::TimedOut, directory);
                     }
                 }
@@ -192,6 +196,10 @@ impl Callers {
         let entry = look.then(|| directory.services.get(&call.service)).flatten();
         let empty = entry.filter(|_| call.waits);
         let empty = empty.and_then(|it| empty_at(self.settled, self.known, self.last_up, it));
+        let empty = match (call.spec.settings.book, call.lacks) {
+            (Some(book), Some(since)) => self.books.empty_at(Some(book), since, empty),
+            _ => empty,
+        };
         let over = entry.filter(|_| answered);
         let over = over.map_or(Time::NEVER, |it| asked_at(self.known, self.last_up, it));
         let due = over.min(call.next_due(empty));
