@@ -51,6 +51,7 @@ pub const NAMES: &[&str] = &[
     "broker_never_asks",
     "broker_ignores_the_version",
     "offers_not_awaited",
+    "nobody_by_time_alone",
     "book_not_heeded",
     "book_always_new",
     "resolver_keeps_what_ran_out",

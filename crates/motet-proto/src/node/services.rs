@@ -354,7 +354,7 @@ impl<C: Crypto> Node<C> {
     }
 
     pub(super) fn services_deadline(&self) -> Option<Time> {
-        self.services.as_ref().map(|wiring| wiring.layer.deadline())
+        self.services.as_ref().map(|wiring| wiring.layer.deadline().min(wiring.known.deadline()))
     }
 
     pub(super) fn services_timeout(&mut self, now: Time) {

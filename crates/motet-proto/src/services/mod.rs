@@ -430,9 +430,9 @@ impl Services {
     }
 
     /// All members that are known have said what they offer, of what was asked for up to this round;
-    /// 0: not all.
-    pub fn on_known(&mut self, round: u64) {
-        self.callers.on_known(round, &self.directory);
+    /// 0: not all. `waits`: somebody has not who will, or will be found gone.
+    pub fn on_known(&mut self, round: u64, waits: bool) {
+        self.callers.on_known(round, waits, &self.directory);
     }
 
     /// An endpoint is suspected.

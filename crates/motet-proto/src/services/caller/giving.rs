@@ -186,6 +186,7 @@ impl Callers {
 
     /// There is no instance that may get the call: it waits, or ends (V-10). True if it ended.
     pub(super) fn nobody(&mut self, now: Time, id: u64, directory: &mut Directory) -> bool {
+        let heard = self.heard();
         let Some(call) = self.calls.get_mut(&id) else { return true };
         if call.is_asking() {
             return false;
@@ -199,8 +200,7 @@ impl Callers {
             WaitFor::Deadline => false,
             WaitFor::Settled => {
                 let entry = directory.services.get(&call.service);
-                let empty =
-                    entry.and_then(|entry| empty_at(self.settled, self.known, self.last_up, entry));
+                let empty = entry.and_then(|entry| heard.empty_at(entry));
                 let empty = self.books.empty_at(book, since, empty);
                 empty.is_some_and(|at| at <= now)
             }
