@@ -30,6 +30,7 @@
 
 mod book;
 mod caller;
+mod checked;
 mod error;
 mod reply;
 mod server;

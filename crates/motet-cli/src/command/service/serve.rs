@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::child::{self, Lines};
 use super::control::Order;
+use super::outside::CheckArgs;
 use crate::command::topic::publish::body;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
@@ -54,6 +55,8 @@ pub(crate) struct ServeArgs {
     /// How long that stands without renewal
     #[arg(long, value_name = "DUR", default_value = "6s", value_parser = duration, requires = "register_in")]
     lease: Duration,
+    #[command(flatten)]
+    checks: CheckArgs,
     /// To run a request twice does no harm: callers may repeat it anywhere
     #[arg(long)]
     safe: bool,
@@ -108,6 +111,10 @@ pub(crate) async fn run(args: ServeArgs, context: &Context) -> Result<Exit, Fail
     if let Some(environment) = &args.register_in {
         options = options.register_in(environment).lease(args.lease);
     }
+    let mut checked = false;
+    for check in args.checks.specs() {
+        (options, checked) = (options.check(check), true);
+    }
     for (name, value) in &args.meta {
         options = options.metadata(name, value);
     }
@@ -130,6 +137,15 @@ pub(crate) async fn run(args: ServeArgs, context: &Context) -> Result<Exit, Fail
         tokio::spawn(async move {
             server.registered().await;
             out.remark(format!("registered in {environment}"));
+        });
+    }
+    if checked {
+        let (server, out) = (server.clone(), context.out.clone());
+        tokio::spawn(async move {
+            match server.checked().await {
+                Ok(()) => out.remark("registered with its checks"),
+                Err(error) => out.remark(format!("it is not checked: {error}")),
+            }
         });
     }
     let (done, over) = watch::channel(false);
