@@ -4,6 +4,7 @@
 //! application: their events end here. An endpoint that neither offers nor calls anything pays
 //! nothing.
 
+mod books;
 mod known;
 
 use super::Node;
@@ -354,7 +355,7 @@ impl<C: Crypto> Node<C> {
     }
 
     pub(super) fn services_deadline(&self) -> Option<Time> {
-        self.services.as_ref().map(|wiring| wiring.layer.deadline())
+        self.services.as_ref().map(|wiring| wiring.layer.deadline().min(wiring.known.deadline()))
     }
 
     pub(super) fn services_timeout(&mut self, now: Time) {
@@ -412,6 +413,7 @@ impl<C: Crypto> Node<C> {
                     Notice::Cancelled(id) => Event::RequestCancelled(id),
                     Notice::Output(id) => Event::CallOutput(id),
                     Notice::Change(id) => Event::ServiceChange(id),
+                    Notice::BookLacks(id) => Event::BookLacks(id),
                     Notice::Standing(token) => Event::Standing(token),
                     Notice::Findings => Event::Findings,
                 });

@@ -10,10 +10,12 @@ use tokio::sync::watch;
 
 use super::child::{self, Lines};
 use super::control::Order;
+use super::outside::CheckArgs;
 use crate::command::topic::publish::body;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
+use crate::quantity::duration;
 
 /// What `motet serve` is told.
 #[derive(Args, Debug)]
@@ -47,6 +49,14 @@ pub(crate) struct ServeArgs {
     /// A service that this one cannot do without
     #[arg(long, value_name = "SERVICE")]
     requires: Vec<String>,
+    /// Register with the name servers in this environment, for: motet call --by-name-server ENV
+    #[arg(long, value_name = "ENV")]
+    register_in: Option<String>,
+    /// How long that stands without renewal
+    #[arg(long, value_name = "DUR", default_value = "6s", value_parser = duration, requires = "register_in")]
+    lease: Duration,
+    #[command(flatten)]
+    checks: CheckArgs,
     /// To run a request twice does no harm: callers may repeat it anywhere
     #[arg(long)]
     safe: bool,
@@ -98,6 +108,13 @@ pub(crate) async fn run(args: ServeArgs, context: &Context) -> Result<Exit, Fail
     if args.safe {
         options = options.safe();
     }
+    if let Some(environment) = &args.register_in {
+        options = options.register_in(environment).lease(args.lease);
+    }
+    let mut checked = false;
+    for check in args.checks.specs() {
+        (options, checked) = (options.check(check), true);
+    }
     for (name, value) in &args.meta {
         options = options.metadata(name, value);
     }
@@ -115,6 +132,22 @@ pub(crate) async fn run(args: ServeArgs, context: &Context) -> Result<Exit, Fail
         endpoint.id(),
         context.global.realm
     ));
+    if let Some(environment) = args.register_in {
+        let (server, out) = (server.clone(), context.out.clone());
+        tokio::spawn(async move {
+            server.registered().await;
+            out.remark(format!("registered in {environment}"));
+        });
+    }
+    if checked {
+        let (server, out) = (server.clone(), context.out.clone());
+        tokio::spawn(async move {
+            match server.checked().await {
+                Ok(()) => out.remark("registered with its checks"),
+                Err(error) => out.remark(format!("it is not checked: {error}")),
+            }
+        });
+    }
     let (done, over) = watch::channel(false);
     let workers = if own { 1 } else { args.workers };
     let work = Arc::new(work);

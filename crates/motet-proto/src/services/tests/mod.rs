@@ -1,5 +1,7 @@
 //! Tests of the layer, without topics: two endpoints hand each other their messages.
 
+mod books;
+
 use super::*;
 use crate::ids::EndpointId;
 use alloc::string::ToString;
