@@ -148,12 +148,8 @@ impl Callers {
             return Err(CallRefused::Limit);
         }
         let book = spec.settings.book;
-        if book.is_some_and(|book| !self.books.is_of(book, &service)) {
-            return Err(CallRefused::Setting("the book is closed, or of another service"));
-        }
-        directory.service(now, &service);
         let calls = &self.calls;
-        let Some(waiting) = self.books.waiting(&service, book, directory) else {
+        let Some(waiting) = self.books.waiting(now, &service, book, directory) else {
             return Err(CallRefused::Setting("the book is closed, or of another service"));
         };
         if waiting.len() >= CALLS_MAX {
@@ -164,7 +160,7 @@ impl Callers {
         let call = Box::new(Call::new(now, service.clone(), spec));
         self.outputs.insert(id, Outputs::default());
         self.calls.insert(id, call);
-        if let Some(waiting) = self.books.waiting(&service, book, directory) {
+        if let Some(waiting) = self.books.waiting(now, &service, book, directory) {
             waiting.push_back(id);
         }
         if let Some(call) = self.calls.get_mut(&id) {

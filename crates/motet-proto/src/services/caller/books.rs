@@ -68,10 +68,6 @@ impl Books {
         self.lacking.pop_first()
     }
 
-    pub(super) fn is_of(&self, id: BookId, service: &Arc<str>) -> bool {
-        self.open.get(&id).is_some_and(|book| book.service == *service)
-    }
-
     pub(super) fn of(&self, service: &Arc<str>) -> Vec<BookId> {
         let ours = self.open.iter().filter(|(_, book)| book.service == *service);
         ours.map(|(id, _)| *id).collect()
@@ -108,16 +104,20 @@ impl Books {
         }
     }
 
-    /// The line that calls of a service wait in.
+    /// The line that calls of a service wait in; `None` if the book is closed, or of another service.
     pub(super) fn waiting<'a>(
         &'a mut self,
+        now: Time,
         service: &Arc<str>,
         id: Option<BookId>,
         directory: &'a mut Directory,
     ) -> Option<&'a mut VecDeque<u64>> {
         match id {
-            None => directory.services.get_mut(service).map(|entry| &mut entry.waiting),
-            Some(id) => self.open.get_mut(&id).map(|book| &mut book.waiting),
+            None => Some(&mut directory.service(now, service).waiting),
+            Some(id) => {
+                let book = self.open.get_mut(&id).filter(|book| book.service == *service);
+                book.map(|book| &mut book.waiting)
+            }
         }
     }
 }

@@ -28,7 +28,7 @@ impl Callers {
         rng: &mut Rng,
     ) {
         let mut skipped = Vec::new();
-        while let Some(waiting) = self.books.waiting(service, book, directory)
+        while let Some(waiting) = self.books.waiting(now, service, book, directory)
             && let Some(id) = waiting.pop_front()
         {
             let Some(call) = self.calls.get_mut(&id) else { continue };
@@ -44,7 +44,7 @@ impl Callers {
                 break;
             }
         }
-        if let Some(waiting) = self.books.waiting(service, book, directory) {
+        if let Some(waiting) = self.books.waiting(now, service, book, directory) {
             for id in skipped.into_iter().rev() {
                 waiting.push_front(id);
             }
@@ -236,8 +236,7 @@ impl Callers {
         if !core::mem::replace(&mut call.waits, true) {
             call.lacks = Some(now);
             let (service, book) = (call.service.clone(), call.spec.settings.book);
-            directory.service(now, &service);
-            if let Some(waiting) = self.books.waiting(&service, book, directory) {
+            if let Some(waiting) = self.books.waiting(now, &service, book, directory) {
                 waiting.push_front(id);
             }
             self.feed.insert(service);
