@@ -240,7 +240,7 @@ impl Net {
         }
         let node = self.world.node(ep.0).ok_or(PublishError::Closed)?;
         // Either way into the log, by a rule that needs no chance.
-        let shared = (payload.len() % 2 == 0).then(|| Bytes::copy_from_slice(payload));
+        let shared = payload.len().is_multiple_of(2).then(|| Bytes::copy_from_slice(payload));
         let message = Message {
             payload: shared.as_ref().map_or(Payload::Copied(payload), Payload::Shared),
             ..Message::default()
