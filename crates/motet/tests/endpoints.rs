@@ -75,7 +75,7 @@ async fn key_and_headers_travel_with_a_message() {
     let (a, b) = (state.open("a").await, state.open("b").await);
     let mut reader = b.subscriber("t").await.unwrap();
     let writer = a.publisher("t").await.unwrap();
-    let outgoing = motet::Outgoing::new(b"21.5").key(b"sensor-7").header("unit", "C");
+    let outgoing = Outgoing::new(b"21.5").key(b"sensor-7").header("unit", "C");
     writer.publish_with(&outgoing).await.unwrap();
     let message = message(&mut reader).await;
     assert_eq!(message.payload(), b"21.5");
@@ -121,10 +121,13 @@ async fn a_shared_payload_arrives_here_and_there_and_is_let_go_when_it_is_acknow
     }
     // The log keeps the last one of each key.
     let next = Outgoing::new(b"small").key(b"truck7");
-    while !payload.is_unique() {
-        writer.publish_with(&next).await.unwrap();
-        within(writer.flushed(LIMIT)).await.unwrap();
-    }
+    within(async {
+        while !payload.is_unique() {
+            writer.publish_with(&next).await.unwrap();
+            writer.flushed(LIMIT).await.unwrap();
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
