@@ -7,7 +7,7 @@
 use crate::agenda::Agenda;
 use motet_proto::discovery::swim::{Swim, SwimAction, SwimSettings};
 use motet_proto::rng::Rng;
-use motet_proto::wire::record::swim::SwimState;
+use motet_proto::wire::record::swim::{SwimIdentity, SwimState};
 use motet_proto::{EndpointId, EndpointKey, Time};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -93,7 +93,8 @@ pub fn address(node: usize) -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), 37_321)
 }
 
-fn index(addr: SocketAddr) -> Option<usize> {
+/// The number of the endpoint with this address.
+pub(crate) fn index(addr: SocketAddr) -> Option<usize> {
     let IpAddr::V4(ip) = addr.ip() else { return None };
     (ip.to_bits().checked_sub(0x0a00_0001)).map(|node| node as usize)
 }
@@ -143,10 +144,11 @@ impl Flock {
         for node in 0..self.birds.len() {
             let at = self.now + Duration::from_nanos(self.rng.below(1_000_000_000));
             if let Some(swim) = &mut self.birds[node].swim {
-                for (other, key) in keys.iter().enumerate().filter(|(other, _)| *other != node) {
-                    swim.join(at, *key, address(other));
-                    while swim.poll().is_some() {}
-                }
+                let all = keys.iter().enumerate();
+                swim.adopt(
+                    at,
+                    all.map(|(n, key)| SwimIdentity { key: *key, generation: 0, addr: address(n) }),
+                );
             }
             self.arm(node);
         }

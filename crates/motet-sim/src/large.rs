@@ -4,6 +4,7 @@ use crate::wall;
 use motet_proto::node::MemberWhere;
 use motet_proto::wire::record::swim::SwimState;
 use motet_sim::flock::{Flock, FlockSpec};
+use motet_sim::multitude::{Multitude, Spec};
 use motet_sim::storm::storm;
 use motet_sim::{Ep, LinkModel, Net, ms};
 use std::process::ExitCode;
@@ -256,4 +257,82 @@ pub(crate) fn discovery(nodes: usize, seed: u64) -> ExitCode {
         wall().as_secs_f64()
     );
     ExitCode::SUCCESS
+}
+
+pub(crate) fn multitude(spec: Spec, seconds: u64, crashes: usize) -> ExitCode {
+    let wall = wall();
+    let Spec { nodes, loss, seed } = spec;
+    let mut all = Multitude::new(spec);
+    eprintln!("all know all; {} KiB, {:.0} s", resident(), wall().as_secs_f64());
+    all.run_for(Duration::from_secs(10));
+    let before = all.sent;
+    let mut wildest = 0;
+    for second in 1..=seconds {
+        let announced = all.sent.announcements;
+        all.run_for(Duration::from_secs(1));
+        wildest = wildest.max(all.sent.announcements - announced);
+        if second % 10 == 0 {
+            eprintln!("{second} s counted; {:.0} s", wall().as_secs_f64());
+        }
+    }
+    let each = |n: u64| n as f64 / seconds as f64 / nodes as f64;
+    let (now, unknown) = (all.sent, all.unknown());
+    println!(
+        "{nodes} endpoints, announcements and membership alone, {:.1} % loss, seed {seed}, {seconds} s:\n\
+         {:.1} announcements a second in all, at most {wildest} in one; per endpoint and second {:.2} packets of \
+         membership, {:.0} bytes of all\n\
+         {unknown} pairs unknown, {} suspicions, {} false deaths; {} KiB, {:.0} bytes for each pair; trace {:016x}, {:.1} s",
+        loss * 100.0,
+        (now.announcements - before.announcements) as f64 / seconds as f64,
+        each(now.packets - before.packets),
+        each(now.bytes - before.bytes),
+        now.suspicions,
+        now.false_deaths,
+        resident(),
+        resident() as f64 * 1_024.0 / nodes as f64 / nodes as f64,
+        all.hash(),
+        wall().as_secs_f64()
+    );
+    let well = unknown == 0 && now.false_deaths == 0;
+    if crashes > 0 && !crashed(&mut all, crashes.min(nodes / 2)) {
+        return ExitCode::FAILURE;
+    }
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Kills so many, and prints when all others knew. False if some did not within 180 s.
+fn crashed(all: &mut Multitude, crashes: usize) -> bool {
+    let wall = wall();
+    let killed = all.now;
+    let (before, pairs) = (all.sent, crashes * (all.living() - crashes));
+    for victim in 0..crashes {
+        all.kill(victim);
+        all.run_for(Duration::from_secs(1) / crashes as u32);
+    }
+    while all.deaths().len() < pairs && all.now.since(killed) < Duration::from_secs(180) {
+        all.run_for(Duration::from_secs(1));
+    }
+    let mut after: Vec<f64> =
+        all.deaths().iter().map(|(_, _, at)| at.since(killed).as_secs_f64()).collect();
+    after.sort_by(f64::total_cmp);
+    let at = |part: f64| after.get(((pairs - 1) as f64 * part) as usize).copied();
+    let [median, p99, last] = [0.5, 0.99, 1.0].map(|part| at(part).unwrap_or(f64::NAN));
+    let passed = all.now.since(killed).as_secs_f64();
+    println!(
+        "{crashes} crashes within a second: {} of {pairs} times known; from the first crash on, dead at each other: \
+         median {median:.2} s, p99 {p99:.2} s, last {last:.2} s; {:.2} packets per endpoint and second then, {} false \
+         deaths; {:.1} s",
+        after.len(),
+        (all.sent.packets - before.packets) as f64 / passed / all.living() as f64,
+        all.sent.false_deaths,
+        wall().as_secs_f64()
+    );
+    after.len() == pairs
+}
+
+/// Memory of this process, KiB; 0 where the system does not say.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }

@@ -14,6 +14,7 @@
 //! | [`swarm`] | worlds drawn from seeds: hurt, heal, demand |
 //! | [`storm`] | very many whole endpoints, hurt from one seed, twice the same |
 //! | [`flock`] | membership alone, for very many endpoints |
+//! | [`multitude`] | announcements and membership alone, for ten thousand |
 //! | [`trade`] | servers and callers on a network, and what must hold of calls |
 //! | [`bazaar`] | the same drawn from seeds |
 //! | [`bulk`] | very many messages through a bad link |
@@ -27,6 +28,7 @@ pub mod flight;
 pub mod flock;
 pub mod host;
 pub mod links;
+pub mod multitude;
 pub mod net;
 pub mod null;
 pub mod oracle;

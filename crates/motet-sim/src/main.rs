@@ -8,6 +8,7 @@ use motet_sim::bazaar;
 use motet_sim::bulk::{self, Bulk};
 use motet_sim::fanout;
 use motet_sim::flock::FlockSpec;
+use motet_sim::multitude;
 use motet_sim::swarm::{self, Outcome};
 use std::ops::Range;
 use std::process::ExitCode;
@@ -178,6 +179,25 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// What it costs that ten thousand endpoints know of each other, by announcements and membership alone, and
+    /// when all know of crashes
+    Multitude {
+        /// Endpoints
+        #[arg(long, default_value_t = 10_000)]
+        nodes: usize,
+        /// How long to count, in seconds, after ten that are not counted
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// Crashes after that, all within a second
+        #[arg(long, default_value_t = 0)]
+        crashes: usize,
+        /// Datagrams lost, in percent
+        #[arg(long, default_value_t = 0.0)]
+        loss: f64,
+        /// All chance
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Kills endpoints one after the other and measures when all others know
     Crash {
         /// Endpoints
@@ -243,6 +263,10 @@ fn main() -> ExitCode {
                 FlockSpec { nodes, loss, starved: 0.0, slice: 0, health: true, seed },
                 crashes,
             )
+        }
+        Some(Command::Multitude { nodes, seconds, crashes, loss, seed }) => {
+            let loss = loss / 100.0;
+            large::multitude(multitude::Spec { nodes, loss, seed }, seconds, crashes)
         }
         Some(Command::Lanes { readers }) => lanes(&readers),
         Some(Command::Split { nodes, seconds, loss, seed }) => {

@@ -6,6 +6,7 @@ use motet_proto::wire::packet::PacketType;
 use motet_proto::wire::record::swim::SwimState;
 use motet_proto::{Event, Time};
 use motet_sim::flock::{Flock, FlockSpec};
+use motet_sim::multitude::{Multitude, Spec};
 use motet_sim::scenarios::{crowd, flow};
 use motet_sim::{Ep, LinkModel, Net, ms};
 use std::sync::{Arc, Mutex};
@@ -247,4 +248,38 @@ fn of_a_large_set_a_writer_knows_what_is_certainly_not_wanted_and_dials_nobody_f
     let more = net.advertise(eps[10], "line/700/temp");
     net.publish(more, "22");
     assert!(net.run_until(|net| net.connected(reader, eps[10]), secs(10)), "it is dialled");
+}
+
+/// The same at full size: `motet-sim multitude`.
+#[test] // D-2, M-4, M-14
+fn the_cost_of_knowing_each_other_does_not_grow_with_the_number() {
+    for nodes in [30, 300] {
+        let mut all = Multitude::new(Spec { nodes, loss: 0.0, seed: 3 });
+        assert_eq!(all.unknown(), 0, "{nodes}");
+        all.run_for(secs(10));
+        let before = all.sent;
+        all.run_for(secs(40));
+        let announced = all.sent.announcements - before.announcements;
+        assert!(
+            (300..=600).contains(&announced),
+            "{nodes}: {announced} in 40 s, ten a second are meant"
+        );
+        let each = (all.sent.packets - before.packets) / 40 / nodes as u64;
+        assert!((3..=4).contains(&each), "{nodes}: {each} packets of each in a second");
+        assert_eq!((all.sent.suspicions, all.unknown()), (0, 0), "{nodes}");
+    }
+}
+
+#[test] // M-6
+fn a_multitude_learns_of_crashes_and_repeats_exactly() {
+    let run = || {
+        let mut all = Multitude::new(Spec { nodes: 60, loss: 0.02, seed: 4 });
+        all.run_for(secs(5));
+        (0..3).for_each(|victim| all.kill(victim));
+        all.run_for(secs(60));
+        assert_eq!((all.unknown(), all.sent.false_deaths), (0, 0));
+        assert_eq!(all.deaths().len(), 3 * all.living(), "each learns of each once");
+        all.hash()
+    };
+    assert_eq!(run(), run());
 }

@@ -13,7 +13,7 @@
 //! | session left | gone |
 //! | a second passed | one AE_VECTOR |
 //!
-//! **Bounds.** As many profiles as [`Swim`] has members; 400 answers at once, 200 a second.
+//! **Bounds.** As many profiles as [`Swim`] has members, which drops them with the member; 400 answers at once, 200 a second.
 //!
 //! **Not here.** What is in an interest set (node), sealing, dialling.
 
@@ -24,13 +24,14 @@ use crate::ids::{EndpointId, EndpointKey};
 use crate::rng::Rng;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 use motet_wire::record::entropy::{
     self, AeEntry, AePull, BUCKETS, MAX_ENTRIES, MAX_PULLS, Profile, Tags,
 };
-use motet_wire::record::swim::{SwimMember, SwimState};
+use motet_wire::record::swim::{SwimIdentity, SwimMember, SwimState};
 use motet_wire::record::{Beacon, Record, Roles, roles};
 
 /// Each member is compared with one other in this time (M-14).
@@ -95,24 +96,51 @@ pub struct CrowdMember {
     pub host_id: [u8; 16],
 }
 
+/// What a member says of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Said {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub roles: Roles,
+    /// Its addresses.
+    pub addresses: Vec<IpAddr>,
+    /// What its owner says of it.
+    pub tags: Tags,
+    /// Equal on two endpoints of one host.
+    pub host_id: [u8; 16],
+}
+
+/// What is noted of a life of a member beside membership: 32 bytes, and what it said.
+#[derive(Clone, Default, Debug)]
 struct Known {
-    profile: Profile,
+    addr_version: u64,
+    interest_version: u64,
     /// The newest version of its interest that anybody told of.
     told: u64,
+    /// Nothing yet, if only others told of it.
+    said: Option<Arc<Said>>,
+}
+
+/// A member as one crowd shows it to another of the same process: what it said is there once.
+#[derive(Clone, Debug)]
+pub struct Introduction {
+    /// Who and where.
+    pub identity: SwimIdentity,
+    known: Known,
 }
 
 /// See the module.
 pub struct Crowd {
-    swim: Swim,
+    swim: Swim<Known>,
     own: Profile,
     /// The interest of others is of no use here.
     no_writer: bool,
     /// Few enough members that sessions tell each other's interest.
     unwanted: bool,
     observer: bool,
-    known: BTreeMap<EndpointId, Known>,
-    /// The answer to the next AE_VECTOR, until something changes.
-    hashes: Option<[u64; BUCKETS]>,
+    /// The answer to the next AE_VECTOR, until something changes here or in membership.
+    hashes: Option<(u64, [u64; BUCKETS])>,
     compare_at: Time,
     firsts: u32,
     answers: Bucket,
@@ -143,7 +171,7 @@ impl Crowd {
     /// The crowd as a newcomer knows it: nobody.
     pub fn new(now: Time, own: OwnProfile, settings: SwimSettings, rng: &mut Rng) -> Self {
         let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), own.port);
-        let swim = Swim::new(now, own.key, addr, settings, rng);
+        let swim = Swim::noting(now, own.key, addr, settings, rng);
         let identity = swim.own();
         let roles = Roles(own.roles);
         let mut rng = Rng::new(rng.bytes());
@@ -163,7 +191,6 @@ impl Crowd {
             no_writer: roles.has(roles::NO_WRITER),
             unwanted: true,
             observer: roles.has(roles::OBSERVER),
-            known: BTreeMap::new(),
             hashes: None,
             compare_at: now + COMPARE_EVERY + first,
             firsts: 0,
@@ -209,36 +236,39 @@ impl Crowd {
         if beacon.roles.has(roles::OBSERVER) || from.id == self.own.member.identity.key.id {
             return;
         }
-        let before = self.known.get(&from.id).map(|known| known.profile.member.identity.key);
-        if before != Some(from) {
+        if self.swim.note(from).is_none_or(|known| known.said.is_none()) {
             self.swim.join(now, from, source);
-            if self.swim.member(from.id).is_none_or(|view| view.key != from) {
-                self.pump();
-                return;
-            }
-            let profile = Profile {
-                addr_version: 0, // tags and the rest are still to be asked for
+            // Tags and the rest are still to be asked for: its version stays 0.
+            let said = Said {
                 addresses: beacon.addresses.clone(),
                 name: beacon.name.clone(),
                 roles: beacon.roles,
                 host_id: beacon.host_id,
-                interest_version: 0,
                 tags: Tags::new(),
-                member: self.member_of(from.id).unwrap_or(self.own.member),
             };
-            self.known.insert(from.id, Known { profile, told: 0 });
-            self.hashes = None;
-            if self.firsts < FIRST {
-                self.firsts += 1;
-                self.compare(source);
+            if !self.met(from, said, source) {
+                self.pump();
+                return;
             }
         } else if self.swim.member(from.id).is_some_and(|view| view.state == SwimState::Down) {
             self.swim.join(now, from, source); // it speaks: it shall hear that it is held for dead
         }
-        if let Some(known) = self.known.get_mut(&from.id) {
+        if let Some(known) = self.swim.note_mut(from) {
             known.told = known.told.max(beacon.interest_version);
         }
         self.pump();
+    }
+
+    /// It spoke itself. False if membership did not take it.
+    fn met(&mut self, key: EndpointKey, said: Said, source: SocketAddr) -> bool {
+        let Some(known) = self.swim.note_mut(key) else { return false };
+        known.said = Some(Arc::new(said));
+        self.hashes = None;
+        if self.firsts < FIRST {
+            self.firsts += 1;
+            self.compare(source);
+        }
+        true
     }
 
     /// A session with a member stands.
@@ -256,24 +286,36 @@ impl Crowd {
             return;
         }
         self.swim.confirmed(now, key, addr);
-        if self.known.get(&key.id).is_none_or(|it| it.profile.member.identity.key != key)
-            && let Some(member) = self.member_of(key.id)
-        {
-            let profile = Profile {
-                member,
-                addr_version: 0,
+        if self.swim.note(key).is_some_and(|known| known.said.is_none()) {
+            let said = Said {
                 addresses: alloc::vec![addr.ip()],
                 name: name.into(),
                 roles,
                 host_id,
-                interest_version: 0,
                 tags: Tags::new(),
             };
-            self.known.insert(key.id, Known { profile, told: 0 });
-            self.hashes = None;
-            if self.firsts < FIRST {
-                self.firsts += 1;
-                self.compare(addr);
+            self.met(key, said, addr);
+        }
+        self.pump();
+    }
+
+    /// How another of this process is told of us, see [`adopt`](Self::adopt).
+    pub fn introduction(&self) -> Introduction {
+        let Profile {
+            addr_version, addresses, name, roles, host_id, interest_version, tags, ..
+        } = self.own.clone();
+        let said = Some(Arc::new(Said { name, roles, addresses, tags, host_id }));
+        let known = Known { addr_version, interest_version, told: interest_version, said };
+        Introduction { identity: self.swim.own(), known }
+    }
+
+    /// Takes all these over as members that live, without a packet. For simulations that begin when all
+    /// know all.
+    pub fn adopt<'a>(&mut self, now: Time, all: impl Iterator<Item = &'a Introduction> + Clone) {
+        self.swim.adopt(now, all.clone().map(|it| it.identity));
+        for it in all {
+            if let Some(known) = self.swim.note_mut(it.identity.key) {
+                *known = it.known.clone();
             }
         }
         self.pump();
@@ -319,10 +361,11 @@ impl Crowd {
 
     /// The interest of a member is held in this version now.
     pub fn on_interest_held(&mut self, of: EndpointId, version: u64) {
-        if let Some(known) = self.known.get_mut(&of)
-            && version > known.profile.interest_version
+        if let Some(key) = self.swim.member(of).map(|view| view.key)
+            && let Some(known) = self.swim.note_mut(key)
+            && version > known.interest_version
         {
-            known.profile.interest_version = version;
+            known.interest_version = version;
             known.told = known.told.max(version);
             self.hashes = None;
         }
@@ -344,7 +387,7 @@ impl Crowd {
 
     /// When to call [`on_timeout`](Self::on_timeout).
     pub fn deadline(&self) -> Time {
-        let compare = if self.known.is_empty() { Time::NEVER } else { self.compare_at };
+        let compare = if self.swim.known() == 0 { Time::NEVER } else { self.compare_at };
         if self.observer { compare } else { compare.min(self.swim.deadline()) }
     }
 
@@ -365,6 +408,11 @@ impl Crowd {
     /// Living members, ourselves not.
     pub fn alive(&self) -> usize {
         self.swim.alive()
+    }
+
+    /// Whether this life of it is held for alive.
+    pub fn is_alive(&self, key: EndpointKey) -> bool {
+        self.swim.is_alive(key)
     }
 
     /// What membership refused or dropped.
@@ -389,42 +437,32 @@ impl Crowd {
 
     /// Living members of this name.
     pub fn holders(&self, name: &str) -> Vec<EndpointKey> {
-        let named = |(id, known): (&EndpointId, &Known)| {
-            let key = known.profile.member.identity.key;
-            (known.profile.name == name && self.swim.is_alive(key)).then_some((*id, key))
-        };
-        self.known.iter().filter_map(named).map(|(_, key)| key).collect()
+        let named = |known: &Known| known.said.as_ref().is_some_and(|said| said.name == name);
+        self.swim.notes().filter(|(_, known)| named(known)).map(|(key, _)| key).collect()
     }
 
     fn describe(&self, swim: SwimView) -> CrowdMember {
-        let known = self.known.get(&swim.key.id).map(|known| &known.profile);
-        CrowdMember {
-            swim,
-            name: known.map(|it| it.name.clone()).unwrap_or_default(),
-            roles: known.map(|it| it.roles).unwrap_or_default(),
-            addresses: known.map(|it| it.addresses.clone()).unwrap_or_default(),
-            tags: known.map(|it| it.tags.clone()).unwrap_or_default(),
-            host_id: known.map(|it| it.host_id).unwrap_or_default(),
-        }
+        let Said { name, roles, addresses, tags, host_id } = self.said(&swim);
+        CrowdMember { swim, name, roles, addresses, tags, host_id }
     }
 
-    fn member_of(&self, id: EndpointId) -> Option<SwimMember> {
-        let view = self.swim.member(id)?;
-        let identity = motet_wire::record::swim::SwimIdentity {
-            key: view.key,
-            generation: view.generation,
-            addr: view.addr,
-        };
-        Some(SwimMember { identity, count: view.count, state: view.state })
+    /// What a member said of itself, as far as we know.
+    fn said(&self, view: &SwimView) -> Said {
+        let known = self.swim.note(view.key).and_then(|known| known.said.as_deref());
+        known.cloned().unwrap_or_else(|| Said {
+            name: String::new(),
+            roles: Roles::default(),
+            addresses: alloc::vec![view.addr.ip()],
+            tags: Tags::new(),
+            host_id: [0; 16],
+        })
     }
 
     /// Somebody who lives, at random.
     fn anybody(&mut self) -> Option<SocketAddr> {
-        let n = self.known.len() as u64;
+        let n = self.swim.known() as u64;
         for _ in 0..4 {
-            let nth = self.rng.below(n) as usize;
-            let id = self.known.keys().nth(nth).copied();
-            let view = id.and_then(|id| self.swim.member(id));
+            let view = self.swim.nth(self.rng.below(n) as usize);
             if let Some(view) = view.filter(|view| view.state != SwimState::Down) {
                 return Some(view.addr);
             }
@@ -440,22 +478,22 @@ impl Crowd {
     }
 
     fn entries(&self) -> impl Iterator<Item = AeEntry> {
-        let own = (!self.observer).then(|| {
-            let mut own = self.own.clone();
-            own.member.identity.generation = self.swim.own().generation;
-            entry(&own, self.own.interest_version)
-        });
-        let others = self.known.values().filter_map(|known| {
-            let key = known.profile.member.identity.key;
-            let held = known.profile.interest_version;
-            let version = if self.wants_interest() { held } else { known.told };
-            self.swim.is_alive(key).then(|| entry(&known.profile, version))
+        let own = self.own.member.identity.key;
+        let own =
+            (!self.observer).then(|| entry(own, self.own.addr_version, self.own.interest_version));
+        let wants = self.wants_interest();
+        let others = self.swim.notes().map(move |(key, known)| {
+            let version = if wants { known.interest_version } else { known.told };
+            entry(key, known.addr_version, version)
         });
         own.into_iter().chain(others)
     }
 
     fn vector(&mut self) -> [u64; BUCKETS] {
-        if let Some(hashes) = self.hashes {
+        let changes = self.swim.changes();
+        if let Some((as_of, hashes)) = self.hashes
+            && as_of == changes
+        {
             return hashes;
         }
         let mut hashes = [0; BUCKETS];
@@ -464,13 +502,16 @@ impl Crowd {
                 *hash ^= hash_of(&entry);
             }
         }
-        self.hashes = Some(hashes);
+        self.hashes = Some((changes, hashes));
         hashes
     }
 
     /// Where our hashes differ, the asker is told what we have.
     fn on_vector(&mut self, now: Time, dst: SocketAddr, theirs: &[u64; BUCKETS]) {
         let ours = self.vector();
+        if ours == *theirs {
+            return;
+        }
         let mut differ: BTreeMap<usize, Vec<AeEntry>> = BTreeMap::new();
         for entry in self.entries() {
             let bucket = bucket_of(&entry);
@@ -478,6 +519,7 @@ impl Crowd {
                 differ.entry(bucket).or_default().push(entry);
             }
         }
+        differ.values_mut().for_each(|entries| entries.sort_unstable_by_key(|entry| entry.id));
         let mut records = Vec::new();
         for (bucket, entries) in differ {
             for page in entries.chunks(MAX_ENTRIES) {
@@ -504,18 +546,17 @@ impl Crowd {
                 continue;
             }
             let known = self.by_short(theirs.id);
-            let (incarnation, addr_version, interest) = known.map_or((0, 0, 0), |known| {
-                let profile = &known.profile;
-                let incarnation = profile.member.identity.key.incarnation;
-                (incarnation, profile.addr_version, profile.interest_version)
-            });
+            let key = known.map(|(view, _)| view.key);
+            let dead = known.is_some_and(|(view, _)| view.state == SwimState::Down);
+            let incarnation = key.map_or(0, |key| key.incarnation);
+            let (addr_version, interest) =
+                known.map_or((0, 0), |(_, known)| (known.addr_version, known.interest_version));
             if theirs.incarnation < incarnation {
                 continue;
             }
             let later = theirs.incarnation > incarnation;
             // It lives there and not here: a new life of it has passed us by (M-15).
-            let missed = !crate::planted::on("returns_pass_by")
-                && known.is_some_and(|it| !self.swim.is_alive(it.profile.member.identity.key));
+            let missed = dead && !crate::planted::on("returns_pass_by");
             let interest_version = match (!self.wants_interest(), later) {
                 (true, _) => u64::MAX >> 2,
                 (false, true) => 0,
@@ -525,7 +566,7 @@ impl Crowd {
             if theirs.addr_version > addr_version || theirs.interest_version > interest_version {
                 pulls.push(AePull { id: theirs.id, addr_version, interest_version });
             }
-            if let Some(known) = self.by_short_mut(theirs.id)
+            if let Some(known) = key.and_then(|key| self.swim.note_mut(key))
                 && !later
             {
                 known.told = known.told.max(theirs.interest_version);
@@ -546,15 +587,15 @@ impl Crowd {
         let mut records = Vec::new();
         for pull in pulls {
             let own = short(self.own.member.identity.key.id) == pull.id;
-            let held =
-                if own { Some(&self.own) } else { self.by_short(pull.id).map(|it| &it.profile) };
-            let Some(mut profile) = held.cloned() else { continue };
-            let key = profile.member.identity.key;
-            if own {
+            let held = if own {
+                let mut profile = self.own.clone();
                 profile.member.identity = self.swim.own();
-            } else if let Some(member) = self.member_of(key.id) {
-                profile.member = member;
-            }
+                Some(profile)
+            } else {
+                self.by_short(pull.id).map(|(view, known)| self.profile(&view, known))
+            };
+            let Some(profile) = held else { continue };
+            let key = profile.member.identity.key;
             if profile.interest_version > pull.interest_version {
                 if !self.answers.take(now) {
                     self.limited += 1;
@@ -585,18 +626,32 @@ impl Crowd {
         if !self.swim.told(now, &profile.member) {
             return; // M-16
         }
-        let old = self.known.get(&key.id).filter(|it| it.profile.member.identity.key == key);
-        let (version, interest, told) = old.map_or((0, 0, 0), |it| {
-            (it.profile.addr_version, it.profile.interest_version, it.told)
-        });
-        if profile.addr_version <= version {
+        let Some(known) = self.swim.note_mut(key) else { return };
+        if profile.addr_version <= known.addr_version {
             return;
         }
-        let told = told.max(profile.interest_version);
-        let profile = Profile { interest_version: interest, ..profile.clone() };
-        self.known.insert(key.id, Known { profile, told });
+        known.addr_version = profile.addr_version;
+        known.told = known.told.max(profile.interest_version);
+        let Profile { name, roles, addresses, tags, host_id, .. } = profile.clone();
+        known.said = Some(Arc::new(Said { name, roles, addresses, tags, host_id }));
         self.hashes = None;
         self.out.push_back(CrowdAction::Hint { key });
+    }
+
+    /// What we know of a member, as others are told.
+    fn profile(&self, view: &SwimView, known: &Known) -> Profile {
+        let SwimView { key, generation, addr, state, count, .. } = *view;
+        let Said { name, roles, addresses, tags, host_id } = self.said(view);
+        Profile {
+            member: SwimMember { identity: SwimIdentity { key, generation, addr }, count, state },
+            addr_version: known.addr_version,
+            addresses,
+            name,
+            roles,
+            host_id,
+            interest_version: known.interest_version,
+            tags,
+        }
     }
 
     fn answer(&mut self, now: Time, dst: SocketAddr, records: Vec<u8>) {
@@ -607,17 +662,9 @@ impl Crowd {
         }
     }
 
-    fn by_short(&self, id: [u8; 8]) -> Option<&Known> {
-        self.known
-            .range(EndpointId(first_of(id))..)
-            .next()
-            .filter(|it| short(*it.0) == id)
-            .map(|it| it.1)
-    }
-
-    fn by_short_mut(&mut self, id: [u8; 8]) -> Option<&mut Known> {
-        let next = self.known.range_mut(EndpointId(first_of(id))..).next();
-        next.filter(|it| short(*it.0) == id).map(|it| it.1)
+    fn by_short(&self, id: [u8; 8]) -> Option<(SwimView, &Known)> {
+        let next = self.swim.from(EndpointId(first_of(id)));
+        next.filter(|(view, _)| short(view.key.id) == id)
     }
 
     /// What membership wants, in our words.
@@ -629,10 +676,7 @@ impl Crowd {
                     Record::Swim(&bytes).encode(&mut records);
                     self.out.push_back(CrowdAction::Send { dst, records });
                 }
-                SwimAction::State { key, state, .. } => {
-                    self.hashes = None;
-                    self.on_state(key, state);
-                }
+                SwimAction::State { key, state, .. } => self.on_state(key, state),
                 SwimAction::Check { key, .. } => self.out.push_back(CrowdAction::Hint { key }),
                 SwimAction::Duplicate => self.out.push_back(CrowdAction::Duplicate),
             }
@@ -640,42 +684,17 @@ impl Crowd {
     }
 
     fn on_state(&mut self, key: EndpointKey, state: SwimState) {
-        let other = |it: &Known| it.profile.member.identity.key != key;
-        if state == SwimState::Alive && self.known.get(&key.id).is_none_or(other) {
-            if let Some(member) = self.member_of(key.id) {
-                let profile = Profile {
-                    addr_version: 0,
-                    addresses: alloc::vec![member.identity.addr.ip()],
-                    name: String::new(),
-                    roles: Roles::default(),
-                    host_id: [0; 16],
-                    interest_version: 0,
-                    tags: Tags::new(),
-                    member,
-                };
-                self.known.insert(key.id, Known { profile, told: 0 });
-            }
+        let silent = self.swim.note(key).is_some_and(|known| known.said.is_none());
+        if state == SwimState::Alive && silent {
             self.out.push_back(CrowdAction::Hint { key });
-        }
-        if state == SwimState::Down && self.swim.member(key.id).is_none() {
-            self.known.remove(&key.id);
-        }
-        if self.known.len() > 2 * (self.swim.alive() + self.swim.dead() + 16) {
-            let swim = &self.swim;
-            self.known.retain(|id, _| swim.member(*id).is_some());
         }
         self.out.push_back(CrowdAction::State { key, state });
     }
 }
 
-fn entry(profile: &Profile, interest_version: u64) -> AeEntry {
-    let key = profile.member.identity.key;
-    AeEntry {
-        id: short(key.id),
-        incarnation: key.incarnation,
-        addr_version: profile.addr_version,
-        interest_version,
-    }
+fn entry(key: EndpointKey, addr_version: u64, interest_version: u64) -> AeEntry {
+    let EndpointKey { id, incarnation } = key;
+    AeEntry { id: short(id), incarnation, addr_version, interest_version }
 }
 
 fn short(id: EndpointId) -> [u8; 8] {

@@ -12,7 +12,8 @@ use crate::config::{History, PubQos, SlowPolicy, SubQos};
 use crate::crypto::Crypto;
 use crate::events::{Delivery, DownReason, Event, WriterState};
 use crate::ids::{CallId, EndpointId, EndpointKey, PubId, RequestId, ServeId, SubId, WatchId};
-use crate::node::verbs::{Message, PublishError};
+use crate::node::message::Message;
+use crate::node::verbs::PublishError;
 use crate::services::{
     ALL_OFFERS, CallOutput, CallRefused, CallSpec, Change, InstanceState, InstanceView, Lane,
     Notice, Offer, OfferStream, ReplySpec, RespondError, ServeRefused, ServeSettings,
@@ -570,7 +571,7 @@ impl<C: Crypto> Node<C> {
         };
         let mut bytes = Vec::new();
         offer.encode(&mut bytes);
-        let message = Message { payload: &bytes, ..Message::default() };
+        let message = Message::from(&bytes[..]);
         // An offer has at most some KiB, and its log drops what is older.
         let _ = self.publish(now, publication, message);
     }
@@ -608,7 +609,7 @@ impl<C: Crypto> Node<C> {
         while let Some(wiring) = &mut self.services
             && wiring.layer.next_message(lane, key, offset, &mut bytes)
         {
-            let message = Message { payload: &bytes, ..Message::default() };
+            let message = Message::from(&bytes[..]);
             let result = self.publish(now, publication, message);
             let Some(wiring) = &mut self.services else { return };
             match result {

@@ -38,7 +38,7 @@ impl Round {
     }
 
     /// After each input; `asks`: we take part.
-    pub(super) fn plan(&mut self, now: Time, table: &Table, asks: bool) {
+    pub(super) fn plan<N>(&mut self, now: Time, table: &Table<N>, asks: bool) {
         if table.dead() == 0 || !asks {
             self.at = Time::NEVER;
             return;
@@ -52,7 +52,7 @@ impl Round {
     }
 
     /// The round is due: whom to ask.
-    pub(super) fn take(&mut self, table: &Table) -> impl Iterator<Item = Handle> + use<> {
+    pub(super) fn take<N>(&mut self, table: &Table<N>) -> impl Iterator<Item = Handle> + use<N> {
         self.at = Time::NEVER;
         self.latest = table.died_before(self.latest);
         self.turn = table.died_after(self.turn);

@@ -33,14 +33,19 @@ impl Doubt {
     }
 
     /// After each input; `patience` is how long others may take to decide, `asks`: we take part.
-    pub(super) fn plan(&mut self, table: &Table, patience: Duration, asks: bool) {
+    pub(super) fn plan<N>(&mut self, table: &Table<N>, patience: Duration, asks: bool) {
         let first = table.suspected_after(None).filter(|_| asks);
         let first = first.filter(|_| !crate::planted::on("hearsay_is_never_asked_about"));
         self.at = first.map_or(Time::NEVER, |(since, _)| self.next.max(since + patience));
     }
 
     /// One is due: whom to ask.
-    pub(super) fn take(&mut self, now: Time, table: &Table, patience: Duration) -> Option<Handle> {
+    pub(super) fn take<N>(
+        &mut self,
+        now: Time,
+        table: &Table<N>,
+        patience: Duration,
+    ) -> Option<Handle> {
         self.next = now + ASK_EVERY;
         let long = |it: &(Time, u32)| it.0 + patience <= now;
         let next = table.suspected_after(self.turn).filter(long);

@@ -2,9 +2,9 @@
 //! others is bounded here.
 
 use super::compact::Parts;
-use super::table::{Entry, Handle};
+use super::entry::{Entry, usable};
+use super::table::Handle;
 use super::{Io, ME, MEMBERS_MAX, SwimAction, state_of};
-use crate::Time;
 use crate::discovery::bucket::Bucket;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -29,7 +29,7 @@ impl Limits {
     }
 }
 
-impl Io {
+impl<N: Default> Io<N> {
     /// The packet as foca may hear it; `None` if not at all.
     pub(super) fn admit(&mut self, packet: &SwimPacket) -> Option<Parts> {
         let (key, generation) = packet.dst;
@@ -42,7 +42,7 @@ impl Io {
         let alive = SwimState::Alive;
         let sender = SwimMember { identity: packet.src, count: packet.src_count, state: alive };
         let before = self.table.by_id(packet.src.key.id);
-        let before = before.map(|entry| (entry.handle(0).rank(), entry.state));
+        let before = before.map(|entry| (entry.rank(), entry.state));
         let src = self.admit_member(&sender, true)?;
         // From one that it holds for dead, or for an earlier life, foca takes no news.
         let heard = before.is_none_or(|(rank, state)| {
@@ -89,8 +89,8 @@ impl Io {
     fn is_old(&self, update: &SwimMember) -> bool {
         let Some(entry) = self.table.by_id(update.identity.key.id) else { return false };
         let told = (update.identity.key.incarnation, update.identity.generation);
-        if told != entry.handle(0).rank() {
-            return told < entry.handle(0).rank() && !crate::planted::on("old_incarnation_revives");
+        if told != entry.rank() {
+            return told < entry.rank() && !crate::planted::on("old_incarnation_revives");
         }
         match (entry.state, update.state) {
             (SwimState::Down, _) => true,
@@ -136,14 +136,17 @@ impl Io {
             self.counts.damped += 1; // M-9
             return None;
         }
-        if !usable(&identity) {
+        if !usable(identity.addr) {
             self.counts.malformed += 1;
             return None;
         }
         entry.damped = now + LIVES_EVERY;
-        (entry.identity, entry.count) = (identity, member.count);
+        entry.replace(&identity, member.count);
         if entry.state == SwimState::Suspect {
             self.table.put(now, slot, SwimState::Alive);
+        }
+        if other_life {
+            self.table.reborn();
         }
         Some(told)
     }
@@ -153,7 +156,7 @@ impl Io {
             self.counts.unknown_dead += 1; // M-8
             return None;
         }
-        if !usable(&member.identity) {
+        if !usable(member.identity.addr) {
             self.counts.malformed += 1;
             return None;
         }
@@ -161,15 +164,7 @@ impl Io {
             self.counts.limited += 1; // M-9
             return None;
         }
-        let entry = Entry {
-            identity: member.identity,
-            count: member.count,
-            state: SwimState::Alive,
-            since: self.now,
-            damped: Time::ZERO,
-            rtt: None,
-            held: false,
-        };
+        let entry = Entry::new(self.now, &member.identity, member.count);
         let slot = self.table.insert(entry);
         self.table.get(slot).map(|entry| entry.handle(slot))
     }
@@ -205,14 +200,9 @@ impl Io {
         };
         entry.count = entry.count.max(count);
         if after != entry.state {
-            let (key, addr) = (entry.identity.key, entry.identity.addr);
+            let (key, addr) = (entry.key(), entry.addr());
             self.table.put(now, handle.slot, after);
             self.out.push_back(SwimAction::State { key, addr, state: after });
         }
     }
-}
-
-fn usable(identity: &SwimIdentity) -> bool {
-    let ip = identity.addr.ip();
-    identity.addr.port() != 0 && !ip.is_unspecified() && !ip.is_multicast()
 }

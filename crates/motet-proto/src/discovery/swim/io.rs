@@ -15,12 +15,12 @@ pub(super) enum Due {
 }
 
 /// What foca sees of the world, and what it wants of it.
-pub(super) struct Io {
+pub(super) struct Io<N> {
     pub(super) now: Time,
     pub(super) me: SwimIdentity,
     /// Our own count, as foca last sent it.
     pub(super) count: u16,
-    pub(super) table: Table,
+    pub(super) table: Table<N>,
     pub(super) timers: BTreeMap<(Time, u64), Due>,
     pub(super) tie: u64,
     pub(super) out: VecDeque<SwimAction>,
@@ -34,7 +34,7 @@ pub(super) struct Io {
     pub(super) counts: SwimCounts,
 }
 
-impl Io {
+impl<N: Default> Io<N> {
     pub(super) fn schedule(&mut self, timer: Timer<Handle>, after: Duration) {
         self.tie += 1;
         let score = self.health.score();
@@ -59,7 +59,7 @@ impl Io {
         if entry.state != SwimState::Suspect {
             return false;
         }
-        let (identity, count, state) = (entry.identity, entry.count, SwimState::Suspect);
+        let (identity, count, state) = (entry.identity(), entry.count, SwimState::Suspect);
         let packet = SwimPacket {
             src: self.me,
             src_count: self.count,
@@ -84,7 +84,7 @@ impl Io {
         {
             let rtt = self.now.since(since);
             if let Some(entry) = self.table.get_mut(slot) {
-                entry.rtt = Some(rtt);
+                entry.set_rtt(rtt);
             }
         }
     }
@@ -93,7 +93,7 @@ impl Io {
         let now = self.now;
         self.table.put(now, slot, state);
         if let Some(entry) = self.table.get(slot) {
-            let (key, addr) = (entry.identity.key, entry.identity.addr);
+            let (key, addr) = (entry.key(), entry.addr());
             self.out.push_back(SwimAction::State { key, addr, state });
         }
     }
@@ -103,7 +103,7 @@ impl Io {
             let ours = handle.incarnation == self.me.key.incarnation;
             return ours.then_some(SwimIdentity { generation: handle.generation, ..self.me });
         }
-        self.table.of(handle).map(|entry| entry.identity)
+        self.table.of(handle).map(Entry::identity)
     }
 
     fn translate(&self, parts: &Parts, to: &SwimIdentity) -> Option<SwimPacket> {
@@ -149,7 +149,7 @@ impl Io {
     }
 }
 
-impl Runtime<Handle> for Io {
+impl<N: Default> Runtime<Handle> for Io<N> {
     fn notify(&mut self, notification: Notification<'_, Handle>) {
         match notification {
             Notification::MemberUp(handle) => self.tell(handle.slot, SwimState::Alive),
@@ -165,7 +165,7 @@ impl Runtime<Handle> for Io {
 
     fn send_to(&mut self, to: Handle, data: &[u8]) {
         let Some(parts) = compact::parts(data) else { return };
-        let known = self.table.of(&to).map(|entry| (entry.identity, entry.state));
+        let known = self.table.of(&to).map(|entry| (entry.identity(), entry.state));
         let undead = parts.header.message == Message::TurnUndead;
         if undead && known.is_some_and(|(_, state)| state != SwimState::Down) {
             return; // foca says it when a suspicion runs out, to those who refuted it, too (ADR 17)

@@ -28,6 +28,7 @@ mod chance;
 mod compact;
 mod dead;
 mod doubt;
+mod entry;
 mod gate;
 mod health;
 mod io;
@@ -46,15 +47,16 @@ use compact::Compact;
 use core::net::SocketAddr;
 use core::num::{NonZeroU8, NonZeroUsize};
 use core::time::Duration;
+use entry::Entry;
 use foca::{Config, Foca, NoCustomBroadcast, PeriodicParams, Timer};
 use health::Health;
 use io::{Due, Io};
 use motet_wire::record::swim::{SwimIdentity, SwimMember, SwimMessage, SwimPacket, SwimState};
-use table::{Entry, Handle, Table};
+use table::{Handle, Table};
 
 /// Our own slot.
 const ME: u32 = u32::MAX;
-/// Members known at once, the dead included. About 120 B each.
+/// Members known at once, the dead included. About 110 B each with what foca keeps, and what is noted.
 pub const MEMBERS_MAX: usize = 16_384;
 /// Bytes of a SWIM packet: a realm packet has at most 1,200.
 const PACKET_MAX: usize = 1_100;
@@ -157,9 +159,11 @@ pub struct SwimCounts {
 
 /// Membership of one endpoint. Inputs never fail; after each, pull [`poll`](Self::poll) until `None`
 /// and sleep until [`deadline`](Self::deadline).
-pub struct Swim {
+///
+/// `N` is what its user keeps of each life of a member: it goes when that life does.
+pub struct Swim<N = ()> {
     foca: Foca<Handle, Compact, Chance, NoCustomBroadcast>,
-    io: Io,
+    io: Io<N>,
     buf: Vec<u8>,
     /// N for which foca is set up.
     tuned: usize,
@@ -177,6 +181,19 @@ pub struct Swim {
 impl Swim {
     /// Membership of `me`, reachable at `addr`. Draws a seed from `rng`.
     pub fn new(
+        now: Time,
+        me: EndpointKey,
+        addr: SocketAddr,
+        settings: SwimSettings,
+        rng: &mut Rng,
+    ) -> Self {
+        Self::noting(now, me, addr, settings, rng)
+    }
+}
+
+impl<N: Default> Swim<N> {
+    /// The same, with something noted of each member.
+    pub fn noting(
         now: Time,
         me: EndpointKey,
         addr: SocketAddr,
@@ -271,7 +288,7 @@ impl Swim {
         if let Some(slot) = self.io.table.slot(key.id)
             && let Some(entry) = self.io.table.get_mut(slot)
         {
-            entry.held = entry.identity.key == key;
+            entry.held = entry.key() == key;
         }
     }
 
@@ -288,7 +305,7 @@ impl Swim {
     pub fn left(&mut self, now: Time, key: EndpointKey) {
         self.io.now = now;
         let Some(slot) = self.io.table.slot(key.id) else { return };
-        let Some(entry) = self.io.table.get(slot).filter(|entry| entry.identity.key == key) else {
+        let Some(entry) = self.io.table.get(slot).filter(|entry| entry.key() == key) else {
             return;
         };
         let down = foca::Member::new(entry.handle(slot), entry.count, foca::State::Down);
@@ -307,10 +324,30 @@ impl Swim {
         self.is_alive(member.identity.key)
     }
 
+    /// Takes these living members over from another of the same process, all at once and without a packet:
+    /// no rate is kept, as no peer decides. For simulations that begin when all know all.
+    pub fn adopt(&mut self, now: Time, members: impl Iterator<Item = SwimIdentity>) {
+        self.io.now = now;
+        let mut taken = Vec::new();
+        self.io.table.reserve(members.size_hint().0.min(MEMBERS_MAX));
+        for identity in members {
+            let known = self.io.table.slot(identity.key.id).is_some();
+            let full = self.io.table.len() >= MEMBERS_MAX;
+            if !known && !full && identity.key.id != self.io.me.key.id {
+                let slot = self.io.table.insert(Entry::new(now, &identity, 0));
+                let handle = self.io.table.get(slot).map(|entry| entry.handle(slot));
+                taken.extend(handle.map(foca::Member::alive));
+            }
+        }
+        let _ = self.foca.apply_many(taken.into_iter(), false, &mut self.io);
+        self.io.out = VecDeque::new(); // none of this is news
+        self.settle();
+    }
+
     fn learn(&mut self, now: Time, key: EndpointKey, addr: SocketAddr, tell: bool) {
         self.io.now = now;
-        let known = self.io.table.by_id(key.id).filter(|entry| entry.identity.key == key);
-        let known = known.map(|entry| (entry.identity.generation, entry.count, entry.state));
+        let known = self.io.table.by_id(key.id).filter(|entry| entry.key() == key);
+        let known = known.map(|entry| (entry.rank().1, entry.count, entry.state));
         let (generation, count, state) = known.unwrap_or((0, 0, SwimState::Alive));
         let identity = SwimIdentity { key, generation, addr };
         let member = SwimMember { identity, count, state: SwimState::Alive };
@@ -416,7 +453,7 @@ impl Swim {
     /// Whether this life of it is held for alive.
     pub fn is_alive(&self, key: EndpointKey) -> bool {
         let entry = self.io.table.by_id(key.id);
-        entry.is_some_and(|it| it.identity.key == key && it.state != SwimState::Down)
+        entry.is_some_and(|it| it.key() == key && it.state != SwimState::Down)
     }
 
     /// All members known, by id.
@@ -427,6 +464,44 @@ impl Swim {
     /// One member.
     pub fn member(&self, id: EndpointId) -> Option<SwimView> {
         self.io.table.by_id(id).map(view)
+    }
+
+    /// Members known, the dead too.
+    pub fn known(&self) -> usize {
+        self.io.table.len()
+    }
+
+    /// The nth of them, by id.
+    pub fn nth(&self, n: usize) -> Option<SwimView> {
+        self.io.table.nth(n).map(view)
+    }
+
+    /// The first of them whose id is not lower than this one, and what is noted of it.
+    pub fn from(&self, id: EndpointId) -> Option<(SwimView, &N)> {
+        self.io.table.from(&id).map(|(_, entry)| (view(entry), &entry.note))
+    }
+
+    /// What is noted of this life of a member.
+    pub fn note(&self, key: EndpointKey) -> Option<&N> {
+        self.io.table.by_id(key.id).filter(|entry| entry.key() == key).map(|entry| &entry.note)
+    }
+
+    /// The same, to be changed.
+    pub fn note_mut(&mut self, key: EndpointKey) -> Option<&mut N> {
+        let slot = self.io.table.slot(key.id)?;
+        let entry = self.io.table.get_mut(slot).filter(|entry| entry.key() == key);
+        entry.map(|entry| &mut entry.note)
+    }
+
+    /// What is noted of all that live, suspects too, in no order.
+    pub fn notes(&self) -> impl Iterator<Item = (EndpointKey, &N)> {
+        let living = self.io.table.heap().filter(|entry| entry.state != SwimState::Down);
+        living.map(|entry| (entry.key(), &entry.note))
+    }
+
+    /// Rises when somebody, or a life of somebody, begins or ends.
+    pub fn changes(&self) -> u64 {
+        self.io.table.changes()
     }
 
     /// How we name ourselves.
@@ -535,14 +610,15 @@ fn own_handle(me: &SwimIdentity) -> Handle {
     Handle { incarnation: me.key.incarnation, slot: ME, generation: me.generation }
 }
 
-fn view(entry: &Entry) -> SwimView {
+fn view<N>(entry: &Entry<N>) -> SwimView {
+    let SwimIdentity { key, generation, addr } = entry.identity();
     SwimView {
-        key: entry.identity.key,
-        generation: entry.identity.generation,
-        addr: entry.identity.addr,
+        key,
+        generation,
+        addr,
         state: entry.state,
         since: entry.since,
-        rtt: entry.rtt,
+        rtt: entry.rtt(),
         count: entry.count,
     }
 }
