@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use motet::role::{Broker, BrokerHandle, NameServer, Names, NoWorkers};
 use motet::service::{
-    Address, Answer, Ask, CallError, CallOptions, Caller, Found, Role, ServeError, ServeOptions,
-    Server, ServiceStatus,
+    Address, Answer, Ask, CallError, CallOptions, Caller, Found, InstanceState, Order, Role,
+    ServeError, ServeOptions, Server, ServiceStatus, WaitFor,
 };
 use motet::{Builder, Endpoint, Scope};
 
@@ -626,4 +626,49 @@ async fn a_server_that_registers_is_found_by_the_next_call_and_one_that_rests_is
     assert!(matches!(one.serve("y", options).await, Err(ServeError::Invalid(_))));
     let options = CallOptions::new().by_name_server("");
     assert!(matches!(client.caller("y", options), Err(CallError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn an_instance_that_takes_orders_rests_and_returns_and_its_program_runs_on() {
+    let state = State::new();
+    let (one, client) = (state.open("one").await, state.open("client").await);
+    let mut server = one.serve("web", ServeOptions::new().takes_orders()).await.unwrap();
+    let mut deaf = one.serve("deaf", ServeOptions::new()).await.unwrap();
+    let caller = client.caller("web", CallOptions::new().timeout(LIMIT)).unwrap();
+    let mut watch = client.service("web").unwrap();
+    let open = caller.start("open").unwrap();
+    let accepted = within(server.next()).await.unwrap();
+    let to = one.id().to_string();
+    let tell = async |order: Order| {
+        within(client.send(&to, order.encode("web"), LIMIT)).await.unwrap();
+    };
+    let mut stands = async |state: InstanceState| {
+        within(async {
+            while !watch.instances().iter().any(|it| it.state() == state) {
+                watch.next().await.unwrap();
+            }
+        })
+        .await;
+    };
+    tell(Order::Rest("new disk".into())).await;
+    stands(InstanceState::Maintenance).await;
+    let hasty = CallOptions::new().wait(WaitFor::Nothing);
+    let refused = within(client.caller("web", hasty).unwrap().call("x")).await;
+    assert_eq!(status(refused), Some(ServiceStatus::NoWorkers));
+    // What it had is answered, and it takes more once it is back.
+    accepted.reply("done").unwrap();
+    assert_eq!(within(open.last()).await.unwrap().body(), b"done");
+    tell(Order::Return).await;
+    stands(InstanceState::Up).await;
+    let more = caller.start("more").unwrap();
+    within(server.next()).await.unwrap().reply("more").unwrap();
+    assert_eq!(within(more.last()).await.unwrap().body(), b"more");
+    // The other service of this endpoint takes no orders.
+    within(client.send(&to, Order::Rest(String::new()).encode("deaf"), LIMIT)).await.unwrap();
+    tell(Order::Drain("end".into())).await;
+    stands(InstanceState::Draining).await;
+    let deaf_caller = client.caller("deaf", CallOptions::new().timeout(LIMIT)).unwrap();
+    let heard = deaf_caller.start("x").unwrap();
+    within(deaf.next()).await.unwrap().reply("here").unwrap();
+    assert_eq!(within(heard.last()).await.unwrap().body(), b"here");
 }

@@ -32,6 +32,7 @@ mod book;
 mod caller;
 mod checked;
 mod error;
+mod order;
 mod reply;
 mod server;
 mod watch;
@@ -41,6 +42,7 @@ pub use error::{CallError, Found, RespondError, ServeError};
 pub use motet_proto::services::{
     Address, InstanceState, Mode, Reach, Role, ServiceStatus, Stats, WaitFor,
 };
+pub use order::Order;
 pub use reply::{Answer, Reply, Survey};
 pub use server::{Request, ServeOptions, Server};
 pub use watch::{Change, Instance, ServiceChange, ServiceWatch};

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::checked::Checked;
 use super::error::{CallError, RespondError, ServeError};
+use super::order::Obeying;
 use super::reply::Answer;
 use crate::driver::{Core, Hold};
 use crate::endpoint::Endpoint;
@@ -29,6 +30,7 @@ pub struct ServeOptions {
     environment: Option<String>,
     lease: Option<Duration>,
     checks: Vec<CheckSpec>,
+    orders: bool,
 }
 
 impl ServeOptions {
@@ -109,6 +111,13 @@ impl ServeOptions {
         self
     }
 
+    /// Obeys `motet service maint` and `drain`: takes no new work, or takes work again, as any member of
+    /// the realm says (see [`Order`](super::Order)). The program runs on. Default: no.
+    pub fn takes_orders(mut self) -> Self {
+        self.orders = true;
+        self
+    }
+
     /// How long a registration with name servers stands without renewal: 500 ms to an hour. Default
     /// 6 s.
     pub fn lease(mut self, lease: Duration) -> Self {
@@ -146,6 +155,11 @@ impl Endpoint {
         }
         let lease = options.lease.unwrap_or(LEASE);
         let requires = options.settings.requires.clone();
+        // Before the offer: whoever sees it may give orders.
+        let inbox = match options.orders {
+            true => Some(self.inbox().await.map_err(|_| ServeError::Closed)?),
+            false => None,
+        };
         let names = match &options.environment {
             Some(environment) => Some(names(self, environment, lease)?),
             None => None,
@@ -164,8 +178,14 @@ impl Endpoint {
         let keeping = names.map(|names| names.register_soon(service, lease));
         let service = service.into();
         let standing = Mutex::new(Standing::default());
-        let checked = OnceLock::new();
-        let share = Arc::new(Share { hold, id, slot, service, keeping, standing, checked });
+        let (checked, obeying) = (OnceLock::new(), OnceLock::new());
+        let share = Share { hold, id, slot, service, keeping, standing, checked, obeying };
+        let share = Arc::new(share);
+        if let Some(inbox) = inbox {
+            let runtime = &core.about.runtime;
+            // It is the first.
+            let _ = share.obeying.set(Obeying::begin(runtime, inbox, Arc::downgrade(&share)));
+        }
         if !options.checks.is_empty() {
             let weak = Arc::downgrade(&share);
             let checked = Checked::begin(self, &share.service, &options.checks, &requires, weak);
@@ -272,7 +292,7 @@ impl Server {
 
     /// Says whether this instance takes work, and why not.
     pub fn set_state(&self, state: InstanceState, reason: &str) {
-        self.share.set(|standing| standing.said = (state, reason.to_owned()));
+        self.share.say(state, reason);
     }
 
     /// Changes how many requests are handed out at once, and how many one caller may have open.
@@ -327,6 +347,7 @@ pub(super) struct Share {
     keeping: Option<Keeping>,
     standing: Mutex<Standing>,
     checked: OnceLock<Checked>,
+    obeying: OnceLock<Obeying>,
 }
 
 /// Whether an instance takes work.
@@ -339,6 +360,14 @@ struct Standing {
 }
 
 impl Share {
+    pub(super) fn service(&self) -> &str {
+        &self.service
+    }
+
+    pub(super) fn say(&self, state: InstanceState, reason: &str) {
+        self.set(|standing| standing.said = (state, reason.to_owned()));
+    }
+
     pub(super) fn set_found(&self, found: Option<(InstanceState, String)>) {
         self.set(|standing| standing.found = found);
     }

@@ -43,7 +43,7 @@ pub(crate) enum Verb {
     Unregister(outside::OutsideArgs),
     /// Say how a registered instance is, for its check of kind ttl
     Report(outside::ReportArgs),
-    /// Take instances of `motet serve` out, or back in
+    /// Take instances out, or back in: those of `motet serve`, of programs that take orders, registered ones
     Maint(control::MaintArgs),
     /// Let instances of `motet serve` finish what they have, and end
     Drain(control::DrainArgs),

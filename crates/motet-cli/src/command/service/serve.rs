@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use motet::service::{Answer, Request, RespondError, ServeError, ServeOptions, Server};
+use motet::service::{Answer, Order, Request, RespondError, ServeError, ServeOptions, Server};
 use motet::{Delivery, Endpoint, EndpointKey, Event, EventStream, Subscriber, WriterState};
 use tokio::sync::watch;
 
 use super::child::{self, Lines};
-use super::control::Order;
 use super::outside::CheckArgs;
 use crate::command::topic::publish::body;
 use crate::context::Context;
@@ -224,10 +223,13 @@ async fn obey(endpoint: &Endpoint, mut inbox: Subscriber, server: &Server, conte
     while let Some(delivery) = inbox.next().await {
         let Delivery::Message(message) = delivery else { continue };
         match Order::parse(message.payload(), server.service()) {
-            Some(Order::Maintenance(on, reason)) => {
-                server.maintenance(on, &reason);
-                let what = if on { "under maintenance" } else { "back" };
-                context.out.remark(format!("{what}, says {}", message.writer_name()));
+            Some(Order::Rest(reason)) => {
+                server.maintenance(true, &reason);
+                context.out.remark(format!("under maintenance, says {}", message.writer_name()));
+            }
+            Some(Order::Return) => {
+                server.maintenance(false, "");
+                context.out.remark(format!("back, says {}", message.writer_name()));
             }
             Some(Order::Drain(reason)) => {
                 let events = endpoint.events();
@@ -239,7 +241,7 @@ async fn obey(endpoint: &Endpoint, mut inbox: Subscriber, server: &Server, conte
                 let _ = tokio::time::timeout(ACKNOWLEDGED_WITHIN, satisfied).await;
                 return;
             }
-            None => {}
+            _ => {}
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the layer, without topics: two endpoints hand each other their messages.
 
 mod books;
+mod silence;
 
 use super::*;
 use crate::ids::EndpointId;
