@@ -72,6 +72,8 @@ pub(crate) struct Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Does {
     Flow,
+    /// Flows of messages of 64 KiB and more.
+    Large,
     Fan,
     Net,
     Topics,
@@ -83,6 +85,8 @@ enum Does {
     Calls,
 }
 
+const LARGE: usize = 64 << 10;
+
 impl Row {
     /// It takes part in this case.
     pub(crate) fn does(&self, case: Case) -> bool {
@@ -90,6 +94,7 @@ impl Row {
             Kind::Flow { drop_percent: Some(_), .. } => Does::Net,
             Kind::Flow { topics: 2.., .. } => Does::Topics,
             Kind::Flow { readers: 2.., .. } => Does::Fan,
+            Kind::Flow { size: LARGE.., .. } if self.does.contains(&Does::Large) => Does::Large,
             Kind::Flow { .. } => Does::Flow,
             Kind::Trips { spin: false } => Does::Rtt,
             Kind::Trips { spin: true } => Does::Spin,
@@ -134,6 +139,16 @@ pub(crate) static ROWS: &[Row] = &[
             Does::Memory,
             Does::Calls,
         ],
+    },
+    Row {
+        name: "motet-copied",
+        peer: Peer::Motet,
+        variant: "copied",
+        protection: Protection::Encrypted,
+        server: Server::None,
+        settings: "as motet, but each payload is copied (`Publisher::publish`), not shared \
+                   (`Outgoing::shared`)",
+        does: &[Does::Large],
     },
     Row {
         name: "motet-lane",

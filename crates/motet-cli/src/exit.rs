@@ -62,6 +62,12 @@ impl Failure {
         Self { exit, code: "", what: String::new() }
     }
 
+    /// How it ends, and what it tells.
+    #[cfg(test)]
+    pub(crate) fn said(&self) -> (Exit, &str) {
+        (self.exit, &self.what)
+    }
+
     /// Tells what there is to tell.
     pub(crate) fn report(self) -> ExitCode {
         if !self.what.is_empty() {

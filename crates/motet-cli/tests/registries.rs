@@ -3,6 +3,7 @@
 mod process;
 
 use std::collections::BTreeSet;
+use std::net::TcpListener;
 use std::time::Duration;
 
 use process::{Process, World};
@@ -223,4 +224,91 @@ fn each_change_of_services_and_registrations_is_one_line() {
         lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let told: Vec<_> = changes.iter().map(|it| (&it["change"], &it["name"])).collect();
     assert_eq!(told, [(&"up".into(), &"a".into()), (&"gone".into(), &Value::from("a"))]);
+}
+
+#[test] // B-39
+fn registries_hold_the_same_and_one_that_comes_later_takes_over_before_the_first_dies() {
+    let world = World::new();
+    let mut first = registry(&world);
+    let register = ["service", "register", "db", "--id", "a", "--address", "10.0.0.1:5432"];
+    let _db = world.start(MOTET, &host(&register));
+    stands(&mut first, "db: up, 1 of 1");
+    // Its owner is gone again, and renews nothing.
+    let key = world.path("printer.key").to_str().expect("a plain path").to_owned();
+    let once = |verb: &[&str]| {
+        let args = [&["--key", &*key, "--timeout", "20s", "service"][..], verb].concat();
+        world.run(MOTET, &host(&args))
+    };
+    let lease = ["register", "printer", "--id", "p", "--ttl", "10m", "--once", "--requires", "db"];
+    once(&lease).expect(0);
+    stands(&mut first, "printer: up, 1 of 1");
+    let maint =
+        ["service", "maint", "on", "db", "--id", "a", "--reason", "disk", "--timeout", "20s"];
+    world.run(MOTET, &host(&maint)).expect(0);
+    stands(&mut first, "db: down, 0 of 1");
+    let mut second = registry(&world);
+    stands(&mut second, "printer: up, 1 of 1");
+    stands(&mut second, "db: down, 0 of 1");
+    // What is said from now on reaches both.
+    let late = ["service", "register", "log", "--id", "l", "--address", "10.0.0.2:514"];
+    let _log = world.start(MOTET, &host(&late));
+    for registry in [&mut first, &mut second] {
+        stands(registry, "log: up, 1 of 1");
+    }
+    first.kill();
+    let list = ["service", "list", "-o", "json", "--timeout", "30s"];
+    let ran = world.run(MOTET, &host(&list)).expect(0);
+    let rows: Vec<Value> = serde_json::from_str(&ran.stdout).expect("JSON");
+    let state = |service: &str| {
+        let of = |row: &&Value| row["service"] == service && row["role"] == "registered";
+        let row = rows.iter().find(of).unwrap_or_else(|| panic!("no {service}: {rows:#?}"));
+        row["state"].as_str().map(str::to_owned)
+    };
+    assert_eq!(state("db").as_deref(), Some("maintenance"));
+    assert_eq!(state("printer").as_deref(), Some("passing"));
+    assert_eq!(state("log").as_deref(), Some("passing"));
+    // It belongs to whom it belonged to.
+    let theirs = ["service", "renew", "printer", "--id", "p", "--timeout", "20s"];
+    world.run(MOTET, &host(&theirs)).expect_error(4, &["another endpoint"]);
+    let ran = once(&["renew", "printer", "--id", "p"]).expect(0);
+    assert!(ran.stderr.contains("renewed at 1 registries"), "{ran:?}");
+    once(&["renew", "nothing", "--id", "p"]).expect_error(1, &["nothing is registered so"]);
+    once(&["unregister", "printer", "--id", "p"]).expect(0);
+    stands(&mut second, "printer: down, 0 of 0");
+}
+
+#[test] // B-37
+fn a_program_that_serves_is_checked_taken_out_and_unregistered_when_it_ends() {
+    let world = World::new();
+    let mut registry = registry(&world);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("it is bound").to_string();
+    let check = format!("tcp://{address}");
+    let quick = ["--interval", "100ms", "--rise", "1", "--fall", "1", "--requires", "log"];
+    let args = [&["web", "hello", "--name", "w1", "--check", &check][..], &quick].concat();
+    let mut server = serve(&world, &args);
+    server.expect_remark("registered with its checks");
+    // Once: as what it offers, not as what is registered as well.
+    stands(&mut registry, "web: up, 1 of 1");
+    stands(&mut registry, "log: missing, 0 of 0");
+    let call = || world.run(MOTET, &host(&["call", "web", "x", "--timeout", "2s"]));
+    assert_eq!(call().expect(0).stdout, "hello\n");
+    drop(listener);
+    stands(&mut registry, "web: down, 0 of 1");
+    assert!(!call().status.success());
+    let again = TcpListener::bind(&*address).expect("the same port");
+    stands(&mut registry, "web: up, 1 of 1");
+    let maint = |switch| {
+        let args = ["service", "maint", switch, "web", "--id", "w1", "--timeout", "20s"];
+        world.run(MOTET, &host(&args)).expect(0)
+    };
+    maint("on");
+    stands(&mut registry, "web: down, 0 of 1");
+    maint("off");
+    stands(&mut registry, "web: up, 1 of 1");
+    assert_eq!(call().expect(0).stdout, "hello\n");
+    server.signal("INT");
+    stands(&mut registry, "web/w1: gone: removed");
+    assert!(server.end().0.success());
+    drop(again);
 }

@@ -5,6 +5,7 @@ use aws_lc_rs::aead::{
     UnboundKey,
 };
 use motet_proto::crypto::{Aead, Cipher};
+use motet_proto::wire::packet::TAG_LEN;
 
 /// One packet key. The caller never seals twice under one number (AES-256-GCM-SIV forgives it).
 #[derive(Debug)]
@@ -32,6 +33,13 @@ impl Aead for Sealer {
         let mut out = [0; 16];
         out.copy_from_slice(tag.as_ref());
         out
+    }
+
+    fn seal_onto(&self, number: u64, aad: &[u8], packet: &mut [u8], end: &[u8]) {
+        let (begin, rest) = packet.split_at_mut(packet.len() - end.len() - TAG_LEN);
+        self.0.seal_in_place_scatter(nonce(number), Aad::from(aad), begin, end, rest).expect(
+            "ciphers of sessions and lanes take a second part, and its room has its length",
+        );
     }
 
     fn open(&self, number: u64, aad: &[u8], buf: &mut [u8], tag: &[u8; 16]) -> bool {

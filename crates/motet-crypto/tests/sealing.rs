@@ -28,6 +28,24 @@ fn a_sealed_packet_opens_to_what_it_was() {
 }
 
 #[test]
+fn a_packet_sealed_out_of_two_parts_is_the_packet_sealed_whole() {
+    let plain: Vec<u8> = (0..20_000).map(|i| i as u8).collect();
+    for cipher in [Cipher::Aes256Gcm, Cipher::ChaCha20Poly1305, Cipher::Aes128Gcm] {
+        let key = Sealer::new(cipher, &[7; 32]);
+        for (begin, end) in [(0, 0), (0, 17), (1, 0), (1, 1), (15, 16), (21, 19_979), (48, 4_000)] {
+            let mut whole = plain[..begin + end].to_vec();
+            let tag = key.seal(3, b"header", &mut whole);
+            whole.extend_from_slice(&tag);
+
+            let mut parts = plain[..begin].to_vec();
+            parts.resize(begin + end + tag.len(), 0xaa);
+            key.seal_onto(3, b"header", &mut parts, &plain[begin..begin + end]);
+            assert_eq!(parts, whole, "{cipher:?} {begin} + {end}");
+        }
+    }
+}
+
+#[test]
 fn a_packet_with_anything_changed_does_not_open() {
     for cipher in CIPHERS {
         let key = Sealer::new(cipher, &[7; 32]);

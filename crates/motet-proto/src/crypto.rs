@@ -88,6 +88,16 @@ pub trait Handshake: Send {
 pub trait Aead: Send {
     /// Encrypts `buf` and returns the tag.
     fn seal(&self, number: u64, aad: &[u8], buf: &mut [u8]) -> [u8; 16];
+    /// Seals a packet whose end lies elsewhere: `packet` is its beginning, then room for `end` and
+    /// the tag. The result is that of `end` copied there and [sealed](Self::seal).
+    fn seal_onto(&self, number: u64, aad: &[u8], packet: &mut [u8], end: &[u8]) {
+        let Some((plain, tag)) = packet.split_last_chunk_mut::<16>() else { return };
+        let at = plain.len().saturating_sub(end.len());
+        if let Some(room) = plain.get_mut(at..).filter(|room| room.len() == end.len()) {
+            room.copy_from_slice(end);
+            *tag = self.seal(number, aad, plain);
+        }
+    }
     /// Decrypts `buf` if `tag` is right; false (contents then unspecified) if it is not.
     fn open(&self, number: u64, aad: &[u8], buf: &mut [u8], tag: &[u8; 16]) -> bool;
 }

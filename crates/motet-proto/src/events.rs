@@ -2,7 +2,7 @@
 
 use crate::explain::Offence;
 use crate::ids::{
-    CallId, EndpointKey, PubId, QueryId, QueryKey, RequestId, ServeId, SubId, WatchId,
+    BookId, CallId, EndpointKey, PubId, QueryId, QueryKey, RequestId, ServeId, SubId, WatchId,
 };
 use crate::received::Received;
 use alloc::sync::Arc;
@@ -170,6 +170,9 @@ pub enum Event {
     CallOutput(CallId),
     /// [`Node::take_change`](crate::Node::take_change) of this watch returns something.
     ServiceChange(WatchId),
+    /// A call finds nobody in its book, or no answer in it that is new enough: to be asked for anew
+    /// and written by [`Node::write_book`](crate::Node::write_book).
+    BookLacks(BookId),
     /// An answer to [`Node::ping_service`](crate::Node::ping_service) has come.
     Standing(u64),
     /// Servers have answered questions about keys: [`Node::take_finding`](crate::Node::take_finding).

@@ -42,3 +42,8 @@ pub struct CallId(pub u64);
 /// A watch of services, given by [`Node::watch_services`](crate::Node::watch_services).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct WatchId(pub u32);
+
+/// A book: who may get calls, as somebody else says; given by
+/// [`Node::open_book`](crate::Node::open_book).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct BookId(pub u32);

@@ -38,7 +38,8 @@ pub use counters::Counters;
 pub use events::{Delivery, Event};
 pub use host::{Deadline, HostAction, HostEvent, InterfaceInfo, RecvMeta, Transmit, TxBatch, Via};
 pub use ids::{
-    CallId, EndpointId, EndpointKey, PubId, QueryId, QueryKey, RequestId, ServeId, SubId, WatchId,
+    BookId, CallId, EndpointId, EndpointKey, PubId, QueryId, QueryKey, RequestId, ServeId, SubId,
+    WatchId,
 };
 pub use node::Node;
 pub use received::Received;

@@ -153,12 +153,13 @@ impl World {
         let host = self.hosts.len();
         let iface = |(i, segment): (usize, &u32)| Iface {
             index: 2 + i as u32,
-            // Above 255 hosts the second octet goes on, in steps that leave room for segments.
+            // The second octet is the segment's, which is one network for all of its hosts; above
+            // 255 of them the last octet goes on, in steps that leave room for interfaces.
             addr: Ipv4Addr::new(
                 10,
-                *segment as u8 + 16 * ((host + 1) >> 8) as u8,
+                *segment as u8,
                 (host + 1) as u8,
-                (i + 1) as u8,
+                (i + 1 + 16 * ((host + 1) >> 8)) as u8,
             ),
             segment: *segment,
             mtu: 1_500,

@@ -110,6 +110,7 @@ tell! {
         a_deed_that_is_asked_for_twice_is_done_once
         what_waited_over_its_deadline_is_not_begun
         nobody_is_said_only_when_all_have_answered
+        an_answer_that_is_on_its_way_is_waited_for
         a_dead_server_is_not_chosen
         a_draining_server_gets_nothing_new
     }

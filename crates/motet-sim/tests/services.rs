@@ -169,6 +169,16 @@ fn bk_12_a_server_silent_for_its_ttl_is_not_chosen_until_it_answers() {
         trade.finish(made);
         assert!(trade.took(made) < Some(ms(50)), "it was given to the silent one");
     }
+    // Nor is it a last resort where there is no other.
+    let out = |trade: &mut Trade, state| {
+        trade.at_server(b, |node, now, id| node.set_serving(now, id, state, ""));
+        trade.run_for(ms(50));
+    };
+    out(&mut trade, InstanceState::Maintenance);
+    let hasty = CallSettings { wait: WaitFor::Nothing, ..calls() };
+    let made = trade.call(caller, "s", "to nobody", hasty);
+    assert_eq!(trade.failure(made), Some(&FailureKind::NoResponders));
+    out(&mut trade, InstanceState::Up);
     trade.net.world.resume(eps[0].0);
     trade.net.touch(eps[0]);
     trade.run_for(secs(3));

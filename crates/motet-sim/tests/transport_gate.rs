@@ -54,7 +54,7 @@ impl Flow {
         let mut payload = [0; SIZE];
         loop {
             payload[..8].copy_from_slice(&self.sent.to_le_bytes());
-            let message = Message { payload: &payload, ..Message::default() };
+            let message = Message::from(&payload[..]);
             match node(world, self.writer).publish(now, self.publication, message) {
                 Ok(_) => self.sent += 1,
                 Err(PublishError::Full) => return,

@@ -341,8 +341,19 @@ impl Builder {
         let secured = !self.insecure;
         let realm = realm_name;
         let path = memory.as_ref().map(|memory| memory.path().display().to_string());
-        let about =
-            About { realm, secured, roles, listen, realm_file, tags, liveness, memory, jobs };
+        let runtime = tokio::runtime::Handle::current();
+        let about = About {
+            realm,
+            secured,
+            roles,
+            listen,
+            realm_file,
+            tags,
+            liveness,
+            memory,
+            runtime,
+            jobs,
+        };
         let tx = Tx::new(self.impairment);
         let core = Core::new(node, sockets, tx, clock, timer, about, self.impairment);
         if let (Some(path), Err(reason)) = (path, remembered) {

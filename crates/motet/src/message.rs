@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use motet_proto::events::MissedReason;
+use motet_proto::node::Payload;
 use motet_proto::{EndpointKey, Received};
 
 /// A message, or the place where messages are missing.
@@ -155,14 +156,34 @@ impl Message {
 pub struct Outgoing<'a> {
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) headers: Vec<(&'a str, &'a str)>,
-    pub(crate) payload: &'a [u8],
+    payload: &'a [u8],
+    shared: Option<Bytes>,
 }
 
 impl<'a> Outgoing<'a> {
     /// Only a payload.
     #[must_use]
     pub fn new(payload: &'a (impl AsRef<[u8]> + ?Sized)) -> Self {
-        Self { key: None, headers: Vec::new(), payload: payload.as_ref() }
+        Self { payload: payload.as_ref(), ..Self::default() }
+    }
+
+    /// A payload that is not copied: this process's log and what is sent read it where it is. It is
+    /// held, with all of the memory that it is a part of, until no reader needs it; small payloads,
+    /// of less than 32 KiB, are copied all the same, which is faster.
+    ///
+    /// ```
+    /// use motet::Outgoing;
+    /// let picture = vec![0; 1 << 20];
+    /// let message = Outgoing::shared(picture).key(b"camera-1");
+    /// # let _ = message;
+    /// ```
+    #[must_use]
+    pub fn shared(payload: impl Into<Bytes>) -> Self {
+        Self { shared: Some(payload.into()), ..Self::default() }
+    }
+
+    pub(crate) fn payload(&self) -> Payload<'_> {
+        self.shared.as_ref().map_or(Payload::Copied(self.payload), Payload::Shared)
     }
 
     /// With a key of at most 1,024 bytes: history and conflation are per key.

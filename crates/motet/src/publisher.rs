@@ -59,6 +59,8 @@ impl Publisher {
 
     /// Publishes one message; its number in the stream.
     ///
+    /// The payload is copied; [`Outgoing::shared`] publishes large ones as they are.
+    ///
     /// Returns as soon as the message is in the log, which is usually at once. When the log is full
     /// because a reader is slow, the policy of [`PubQos::slow`] decides.
     ///
@@ -118,8 +120,8 @@ impl Publisher {
             return Err(PublishError::Closed);
         }
         let published = core.act_soon(|inner, now| {
-            let Outgoing { key, headers, payload } = message;
-            let message = node::Message { key: *key, headers, payload };
+            let Outgoing { key, headers, .. } = message;
+            let message = node::Message { key: *key, headers, payload: message.payload() };
             inner.node.publish(now, self.share.state.id, message)
         });
         published.map_err(|error| match error {

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use motet::{
-    Builder, Delivery, DownReason, Endpoint, Event, History, Impairment, OpenError, PubQos,
-    PublishError, Scope, SendError, SlowPolicy, SubQos, What,
+    Builder, Delivery, DownReason, Endpoint, Event, History, Impairment, OpenError, Outgoing,
+    PubQos, PublishError, Scope, SendError, SlowPolicy, SubQos, What,
 };
 
 /// A state directory of its own, removed when dropped.
@@ -74,7 +75,7 @@ async fn key_and_headers_travel_with_a_message() {
     let (a, b) = (state.open("a").await, state.open("b").await);
     let mut reader = b.subscriber("t").await.unwrap();
     let writer = a.publisher("t").await.unwrap();
-    let outgoing = motet::Outgoing::new(b"21.5").key(b"sensor-7").header("unit", "C");
+    let outgoing = Outgoing::new(b"21.5").key(b"sensor-7").header("unit", "C");
     writer.publish_with(&outgoing).await.unwrap();
     let message = message(&mut reader).await;
     assert_eq!(message.payload(), b"21.5");
@@ -93,6 +94,40 @@ async fn a_message_of_one_mebibyte_arrives_whole() {
     let payload: Vec<u8> = (0..1u32 << 20).map(|n| ((n * 31) >> 3) as u8).collect();
     writer.publish(&payload).await.unwrap();
     assert!(message(&mut reader).await.payload() == payload);
+}
+
+#[tokio::test]
+async fn a_shared_payload_arrives_here_and_there_and_is_let_go_when_it_is_acknowledged() {
+    let state = State::new();
+    let (a, b) = (state.open("a").await, state.open("b").await);
+    let mut here = a.subscriber("large").await.unwrap();
+    let mut there = b.subscriber("large").await.unwrap();
+    let writer = a.publisher("large").await.unwrap();
+    within(writer.wait_readers(2, LIMIT)).await.unwrap();
+
+    let payload = Bytes::from((0..1_000_000u32).map(|n| (n % 251) as u8).collect::<Vec<u8>>());
+    for message in [
+        Outgoing::shared(payload.clone()),
+        Outgoing::shared(payload.clone()).key(b"truck7").header("trace", "4711"),
+    ] {
+        writer.publish_with(&message).await.unwrap();
+    }
+    assert!(!payload.is_unique(), "it is not copied");
+    for reader in [&mut here, &mut there] {
+        assert_eq!(message(reader).await.payload(), &payload[..]);
+        let second = message(reader).await;
+        assert_eq!((second.key(), second.payload()), (Some(&b"truck7"[..]), &payload[..]));
+        assert_eq!(second.headers().collect::<Vec<_>>(), [("trace", "4711")]);
+    }
+    // The log keeps the last one of each key.
+    let next = Outgoing::new(b"small").key(b"truck7");
+    within(async {
+        while !payload.is_unique() {
+            writer.publish_with(&next).await.unwrap();
+            writer.flushed(LIMIT).await.unwrap();
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

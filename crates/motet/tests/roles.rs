@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use motet::role::{Broker, BrokerHandle, NameServer, Names, NoWorkers};
 use motet::service::{
-    Address, Answer, Ask, CallError, CallOptions, Caller, Role, ServeOptions, Server, ServiceStatus,
+    Address, Answer, Ask, CallError, CallOptions, Caller, Found, InstanceState, Order, Role,
+    ServeError, ServeOptions, Server, ServiceStatus, WaitFor,
 };
 use motet::{Builder, Endpoint, Scope};
 
@@ -543,4 +544,131 @@ async fn ns_7_registering_again_is_said_and_names_of_others_are_refused() {
     let raw = client.caller("motet.names", CallOptions::new().timeout(LIMIT)).unwrap();
     assert_eq!(status(within(raw.call("noise")).await), Some(ServiceStatus::BadRequest));
     assert_eq!(server.report().await.unwrap().unread, 1);
+}
+
+/// A caller of `who` by the name servers of `dev`, and a server there that answers with its name.
+fn by_names(client: &Endpoint) -> Caller {
+    let options = CallOptions::new().timeout(LIMIT).by_name_server("dev");
+    client.caller("who", options).unwrap()
+}
+
+async fn who(end: &Endpoint) -> Server {
+    let options = ServeOptions::new().safe().register_in("dev").lease(Duration::from_secs(60));
+    let server = end.serve("who", options).await.unwrap();
+    let (mut working, name) = (server.clone(), end.name().to_owned());
+    tokio::spawn(async move {
+        while let Some(request) = working.next().await {
+            let _ = request.reply(name.clone());
+        }
+    });
+    server
+}
+
+#[tokio::test] // B-24 B-25
+async fn a_caller_by_name_server_goes_on_while_the_only_name_server_is_away_or_has_just_begun() {
+    let state = State::new();
+    let (desk, one, client) =
+        (state.open("desk").await, state.open("one").await, state.open("client").await);
+    let handle = NameServer::new().start(&desk).await.unwrap();
+    let server = who(&one).await;
+    within(server.registered()).await;
+    let caller = by_names(&client);
+    assert_eq!(within(caller.call("x")).await.unwrap().body(), b"one");
+    // Away: the lease is believed to its end.
+    drop(handle);
+    let _ = desk.close(LIMIT).await;
+    for _ in 0..20 {
+        assert_eq!(within(caller.call("x")).await.unwrap().body(), b"one");
+    }
+    // A new one knows nothing and says so; it is told at once by who is registered.
+    let again = state.open("again").await;
+    let handle = NameServer::new().start(&again).await.unwrap();
+    let newcomer = by_names(&client);
+    assert_eq!(within(newcomer.call("x")).await.unwrap().body(), b"one");
+    for _ in 0..20 {
+        assert_eq!(within(caller.call("x")).await.unwrap().body(), b"one");
+    }
+    assert_eq!(handle.report().await.unwrap().held, 1);
+}
+
+#[tokio::test] // B-26
+async fn a_server_that_registers_is_found_by_the_next_call_and_one_that_rests_is_not_called() {
+    let state = State::new();
+    let (desk, client) = (state.open("desk").await, state.open("client").await);
+    let names = NameServer::new().start(&desk).await.unwrap();
+    let caller = by_names(&client);
+    let error = within(caller.call("x")).await.unwrap_err();
+    assert!(matches!(&error, CallError::Unlisted { found: Found::Nobody, .. }), "{error}");
+    assert_eq!(error.status(), Some(ServiceStatus::NoWorkers));
+    let (one, two) = (state.open("one").await, state.open("two").await);
+    let first = who(&one).await;
+    within(first.registered()).await;
+    assert_eq!(within(caller.call("x")).await.unwrap().body(), b"one");
+    let second = who(&two).await;
+    within(second.registered()).await;
+    // Under maintenance it is taken from the name servers, and comes back afterwards.
+    first.maintenance(true, "upgrade");
+    within(async {
+        while names.report().await.unwrap().held != 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(within(caller.call("x")).await.unwrap().body(), b"two");
+    first.maintenance(false, "");
+    within(first.registered()).await;
+    assert!(within(second.drain(LIMIT)).await);
+    assert_eq!(names.report().await.unwrap().held, 1);
+    drop(second);
+    assert_eq!(within(caller.call("x")).await.unwrap().body(), b"one");
+    // Bounds are said at once.
+    let options = ServeOptions::new().register_in("dev").lease(Duration::from_millis(1));
+    assert!(matches!(one.serve("y", options).await, Err(ServeError::Invalid(_))));
+    let options = CallOptions::new().by_name_server("");
+    assert!(matches!(client.caller("y", options), Err(CallError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn an_instance_that_takes_orders_rests_and_returns_and_its_program_runs_on() {
+    let state = State::new();
+    let (one, client) = (state.open("one").await, state.open("client").await);
+    let mut server = one.serve("web", ServeOptions::new().takes_orders()).await.unwrap();
+    let mut deaf = one.serve("deaf", ServeOptions::new()).await.unwrap();
+    let caller = client.caller("web", CallOptions::new().timeout(LIMIT)).unwrap();
+    let mut watch = client.service("web").unwrap();
+    let open = caller.start("open").unwrap();
+    let accepted = within(server.next()).await.unwrap();
+    let to = one.id().to_string();
+    let tell = async |order: Order| {
+        within(client.send(&to, order.encode("web"), LIMIT)).await.unwrap();
+    };
+    let mut stands = async |state: InstanceState| {
+        within(async {
+            while !watch.instances().iter().any(|it| it.state() == state) {
+                watch.next().await.unwrap();
+            }
+        })
+        .await;
+    };
+    tell(Order::Rest("new disk".into())).await;
+    stands(InstanceState::Maintenance).await;
+    let hasty = CallOptions::new().wait(WaitFor::Nothing);
+    let refused = within(client.caller("web", hasty).unwrap().call("x")).await;
+    assert_eq!(status(refused), Some(ServiceStatus::NoWorkers));
+    // What it had is answered, and it takes more once it is back.
+    accepted.reply("done").unwrap();
+    assert_eq!(within(open.last()).await.unwrap().body(), b"done");
+    tell(Order::Return).await;
+    stands(InstanceState::Up).await;
+    let more = caller.start("more").unwrap();
+    within(server.next()).await.unwrap().reply("more").unwrap();
+    assert_eq!(within(more.last()).await.unwrap().body(), b"more");
+    // The other service of this endpoint takes no orders.
+    within(client.send(&to, Order::Rest(String::new()).encode("deaf"), LIMIT)).await.unwrap();
+    tell(Order::Drain("end".into())).await;
+    stands(InstanceState::Draining).await;
+    let deaf_caller = client.caller("deaf", CallOptions::new().timeout(LIMIT)).unwrap();
+    let heard = deaf_caller.start("x").unwrap();
+    within(deaf.next()).await.unwrap().reply("here").unwrap();
+    assert_eq!(within(heard.last()).await.unwrap().body(), b"here");
 }

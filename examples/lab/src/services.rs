@@ -7,13 +7,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
-use motet::role::{Broker, NameServer, Names, NoWorkers};
-use motet::service::{Ask, CallError, CallOptions, Caller, Reply, Role, ServeOptions, WaitFor};
-use motet::{Endpoint, EndpointId, Liveness};
+use motet::role::{Broker, NameServer, NoWorkers};
+use motet::service::{Ask, CallOptions, Role, ServeOptions, WaitFor};
+use motet::{Endpoint, Liveness};
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -69,7 +68,7 @@ struct Client {
     /// What it calls.
     #[arg(long)]
     service: String,
-    /// Asks the name servers of this group for servers, and calls these by their ids.
+    /// Calls whom the name servers know in this group.
     #[arg(long)]
     group: Option<String>,
     /// Calls a second.
@@ -86,9 +85,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 const TRY: Duration = Duration::from_secs(2);
 /// A lease at the name servers.
 const LEASE: Duration = Duration::from_secs(2);
-/// How often a client asks the name servers.
-const ASK_EVERY: Duration = Duration::from_millis(500);
-/// How often a role looks at itself, and a client that knows no server looks for one.
+/// How often a role looks at itself.
 const LOOK: Duration = Duration::from_millis(20);
 
 impl Services {
@@ -120,21 +117,12 @@ impl Services {
 impl Server {
     async fn live(&self, endpoint: &Endpoint) -> Outcome {
         let role = if self.group.is_some() { Role::Direct } else { Role::Worker };
-        let options = ServeOptions::new().role(role).safe();
+        let mut options = ServeOptions::new().role(role).safe();
+        if let Some(group) = &self.group {
+            options = options.register_in(group).lease(LEASE);
+        }
         let mut server = endpoint.serve(&self.service, options).await?;
         let record = OpenOptions::new().create(true).append(true).open(&self.record)?;
-        if let Some(group) = &self.group {
-            let (names, service) = (Names::new(endpoint, group)?, self.service.clone());
-            tokio::spawn(async move {
-                loop {
-                    match names.register(&service, LEASE).await {
-                        // It is renewed for as long as it is held.
-                        Ok(_held) => std::future::pending().await,
-                        Err(_) => tokio::time::sleep(LOOK).await, // no name server yet
-                    }
-                }
-            });
-        }
         say("serving");
         while let Some(request) = server.next().await {
             done(&record, request.idempotency_key().unwrap_or_default())?;
@@ -188,12 +176,11 @@ async fn tell_changes(standing: impl AsyncFn() -> Option<String>) -> Outcome {
 impl Client {
     async fn live(&self, endpoint: &Endpoint, name: &str) -> Outcome {
         let options = CallOptions::new().timeout(LIMIT).per_try(TRY).tries(15).safe();
-        let wait = if self.group.is_some() { WaitFor::Settled } else { WaitFor::Deadline };
-        let caller = endpoint.caller(&self.service, options.wait(wait))?;
-        let book = match &self.group {
-            Some(group) => Some(Book::open(Names::new(endpoint, group)?, &self.service).await),
-            None => None,
-        };
+        let mut options = options.wait(WaitFor::Deadline);
+        if let Some(group) = &self.group {
+            options = options.by_name_server(group);
+        }
+        let caller = endpoint.caller(&self.service, options)?;
         let calls = self.rate * self.seconds;
         let mut ticks = tokio::time::interval(Duration::from_secs(1) / self.rate.max(1));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
@@ -201,14 +188,13 @@ impl Client {
         say("calling");
         for n in 0..calls {
             ticks.tick().await;
-            let call = Call { caller: caller.clone(), key: format!("{name}/{n}") };
-            let (book, tell, begun) = (book.clone(), tell.clone(), Instant::now());
+            // The body of a call is its key.
+            let (caller, key) = (caller.clone(), format!("{name}/{n}"));
+            let (tell, begun) = (tell.clone(), Instant::now());
             tokio::spawn(async move {
-                let answer = match &book {
-                    Some(book) => call.by_name(book).await,
-                    None => call.once(None, LIMIT).await,
-                };
-                let right = answer.is_ok_and(|reply| reply.body() == call.key.as_bytes());
+                let ask = Ask::new(key.clone()).idempotency_key(key.clone());
+                let answer = caller.call(ask).await;
+                let right = answer.is_ok_and(|reply| reply.body() == key.as_bytes());
                 // Whoever counts has ended.
                 let _ = tell.send((begun.elapsed(), right));
             });
@@ -224,98 +210,13 @@ impl Client {
             let at = ((took.len() as f64 * share) as usize).min(took.len().saturating_sub(1));
             took.get(at).map_or(0.0, |time| time.as_secs_f64() * 1e3)
         };
-        let moved = book.map_or(0, |book| book.lock().moved);
         say(&format!(
-            "done answered={answered} lost={lost} moved={moved} p50_ms={:.3} p99_ms={:.3} \
+            "done answered={answered} lost={lost} p50_ms={:.3} p99_ms={:.3} \
              longest_ms={:.3}",
             ms(0.5),
             ms(0.99),
             ms(1.0)
         ));
         std::future::pending().await
-    }
-}
-
-/// One call. Its body is its key.
-struct Call {
-    caller: Caller,
-    key: String,
-}
-
-impl Call {
-    async fn once(&self, to: Option<EndpointId>, left: Duration) -> Result<Reply, CallError> {
-        let ask = Ask::new(self.key.clone()).idempotency_key(self.key.clone()).timeout(left);
-        self.caller.call(if let Some(to) = to { ask.to(to) } else { ask }).await
-    }
-
-    /// At one server after the other: the next only when the last is gone, or has not begun.
-    async fn by_name(&self, book: &Book) -> Result<Reply, CallError> {
-        let begun = Instant::now();
-        loop {
-            let left = LIMIT.saturating_sub(begun.elapsed());
-            let Some(to) = book.next() else {
-                if left.is_zero() {
-                    return self.once(None, left).await; // its error says what is wrong
-                }
-                tokio::time::sleep(LOOK).await;
-                continue;
-            };
-            match self.once(Some(to), left).await {
-                Err(_) if begun.elapsed() < LIMIT => book.failed(to),
-                answer => return answer,
-            }
-        }
-    }
-}
-
-/// Who has the name, as the name servers last said.
-#[derive(Clone)]
-struct Book(Arc<Mutex<Page>>);
-
-#[derive(Default)]
-struct Page {
-    holders: Vec<EndpointId>,
-    next: usize,
-    /// Calls that had to go to another server.
-    moved: u64,
-}
-
-impl Book {
-    /// Asks until somebody has the name, and goes on asking.
-    async fn open(names: Names, service: &str) -> Self {
-        let book = Self(Arc::default());
-        let (theirs, service) = (book.clone(), service.to_owned());
-        tokio::spawn(async move {
-            loop {
-                // Without an answer, or from a name server that has just begun, the last one holds.
-                let found = names.find(Some(&service)).await.unwrap_or_default();
-                if !found.is_empty() {
-                    theirs.lock().holders = found.iter().map(|holder| holder.instance).collect();
-                }
-                tokio::time::sleep(ASK_EVERY).await;
-            }
-        });
-        while book.next().is_none() {
-            tokio::time::sleep(LOOK).await;
-        }
-        book
-    }
-
-    /// Each in turn.
-    fn next(&self) -> Option<EndpointId> {
-        let mut page = self.lock();
-        page.next = page.next.wrapping_add(1);
-        let at = page.next.checked_rem(page.holders.len())?;
-        page.holders.get(at).copied()
-    }
-
-    fn failed(&self, holder: EndpointId) {
-        let mut page = self.lock();
-        page.holders.retain(|known| *known != holder);
-        page.moved += 1;
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Page> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use motet::role::Names;
 use motet::service::{Request, Role, ServeOptions};
 use motet_example_translation::{Network, TRANSLATE, asked_to_end, pause, run, translate};
 
@@ -63,11 +62,18 @@ async fn serve(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
     if flags.worker {
         options = options.role(Role::Worker);
     }
+    if let Some(group) = &flags.group {
+        options = options.register_in(group).lease(Duration::from_millis(flags.ttl));
+    }
     let mut server = endpoint.serve(TRANSLATE, options).await?;
-    let registration = match &flags.group {
-        Some(group) => Some(register(&endpoint, group, &flags).await?),
-        None => None,
-    };
+    if let Some(group) = flags.group.clone() {
+        // Name servers may start later than we.
+        let registering = server.clone();
+        tokio::spawn(async move {
+            registering.registered().await;
+            writeln!(stdout(), "registered in {group}")
+        });
+    }
     writeln!(stdout(), "serving {TRANSLATE} as {}...", endpoint.name())?;
     let record = match &flags.record {
         Some(path) => Some(Arc::new(OpenOptions::new().create(true).append(true).open(path)?)),
@@ -113,37 +119,11 @@ async fn serve(flags: Flags) -> Result<ExitCode, Box<dyn Error>> {
         server.drain(work + Duration::from_secs(2)).await;
     }
     rest.abort();
-    if let Some(registration) = registration {
-        registration.remove().await;
-    }
     drop(held);
     drop(server);
     let _ = endpoint.close(Duration::from_secs(1)).await;
     writeln!(stdout(), "done.")?;
     Ok(ExitCode::SUCCESS)
-}
-
-async fn register(
-    endpoint: &motet::Endpoint,
-    group: &str,
-    flags: &Flags,
-) -> Result<motet::role::Registration, Box<dyn Error>> {
-    let names = Names::new(endpoint, group)?;
-    // Name servers may start later than we.
-    loop {
-        match names.register(TRANSLATE, Duration::from_millis(flags.ttl)).await {
-            Ok(registration) => {
-                let answer =
-                    if registration.already() { "already registered" } else { "registered" };
-                writeln!(stdout(), "{answer} in {group}")?;
-                return Ok(registration);
-            }
-            Err(error) => {
-                eprintln!("not registered yet: {error}");
-                pause(Duration::from_millis(200)).await;
-            }
-        }
-    }
 }
 
 async fn answer(request: Request, work: Duration, sign: Option<String>, record: Option<Arc<File>>) {

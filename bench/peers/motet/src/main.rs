@@ -1,8 +1,9 @@
 //! motet as by default: encrypted, authenticated, reliable, in order. One thread per process.
 //!
 //! Settings: the publisher blocks when a reader is slow (nothing is lost); log and queue of the
-//! default 8 MiB, for 1 MiB messages 32 MiB; the reader takes batches. The variant `lane` sends to all
-//! readers by multicast, the others to each by unicast. Endpoints of one host only,
+//! default 8 MiB, for 1 MiB messages 32 MiB; the reader takes batches; payloads of 32 KiB and more are
+//! shared with the log, but for the variant `copied`. The variant `lane` sends to all readers by
+//! multicast, the others to each by unicast. Endpoints of one host only,
 //! but for the cases with two namespaces, which find each other by multicast.
 #![forbid(unsafe_code)]
 
@@ -15,7 +16,8 @@ use bench_harness::{
     Args, Echo, First, Idle, Outcome, PROBE, Reader, Role, Subscriptions, Trips, Writer,
 };
 use motet::{
-    Delivery, Endpoint, LanePolicy, PubQos, Publisher, Scope, SlowPolicy, SubQos, Subscriber,
+    Delivery, Endpoint, LanePolicy, Outgoing, PubQos, Publisher, Scope, SlowPolicy, SubQos,
+    Subscriber,
 };
 
 /// Longest wait for what must happen.
@@ -96,9 +98,14 @@ async fn publish(args: &Args) -> Outcome {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let payload = writer.payload().to_vec();
+    let message = if args.text("variant") == "copied" {
+        Outgoing::new(&payload)
+    } else {
+        Outgoing::shared(payload.clone())
+    };
     if let [publisher] = &publishers[..] {
         while !writer.stopped() {
-            publisher.publish(&payload).await?;
+            publisher.publish_with(&message).await?;
             writer.sent();
         }
     }
@@ -106,7 +113,7 @@ async fn publish(args: &Args) -> Outcome {
         if writer.stopped() {
             break;
         }
-        publisher.publish(&payload).await?;
+        publisher.publish_with(&message).await?;
         writer.sent();
     }
     for publisher in &publishers {

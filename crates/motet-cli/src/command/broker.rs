@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use motet::role::{Broker, NoWorkers, Report};
 
+use super::role::follow;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -61,24 +62,10 @@ pub(crate) async fn run(args: BrokerArgs, context: &Context) -> Result<Exit, Fai
     let broker = broker.start(&endpoint).await.map_err(Failure::usage)?;
     let mut interrupt = Interrupt::listen();
     context.out.line(format!("broker {} is up", endpoint.name()))?;
-    let mut ticks = tokio::time::interval(Duration::from_millis(200));
-    let mut told = String::new();
-    loop {
-        tokio::select! {
-            () = interrupt.caught() => break,
-            _ = ticks.tick() => {
-                let Some(report) = broker.report().await else {
-                    let what = "the broker has stopped: its endpoint is closed, or its loop broke; \
-                                start it again";
-                    return Err(Failure::new(Exit::Failed, "M0412", what));
-                };
-                let line = shown(&report);
-                if line != told {
-                    context.out.line(&line)?;
-                    told = line;
-                }
-            }
-        }
+    let standing = async || broker.report().await.map(|report| shown(&report));
+    tokio::select! {
+        () = interrupt.caught() => {}
+        failure = follow("broker", standing, |line| context.out.line(line)) => return Err(failure),
     }
     broker.drain(args.drain).await;
     let done = broker.report().await.unwrap_or_default().counters;

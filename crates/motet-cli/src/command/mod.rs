@@ -12,6 +12,7 @@ mod external;
 mod nameserver;
 mod realm;
 mod registry;
+mod role;
 mod service;
 mod topic;
 mod version;

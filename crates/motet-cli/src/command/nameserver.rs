@@ -1,9 +1,8 @@
 //! `motet nameserver`.
 
-use std::time::Duration;
-
 use motet::role::NameServer;
 
+use super::role::follow;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -13,19 +12,12 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Failure> {
     let server = NameServer::new().start(&endpoint).await.map_err(Failure::usage)?;
     let mut interrupt = Interrupt::listen();
     context.out.line(format!("name server {} is up", endpoint.name()))?;
-    let mut ticks = tokio::time::interval(Duration::from_millis(200));
-    let mut told = String::new();
-    loop {
-        tokio::select! {
-            () = interrupt.caught() => return Ok(Exit::Done),
-            _ = ticks.tick() => {
-                let Some(report) = server.report().await else { return Ok(Exit::Done) };
-                let line = format!("holds {} names, sees {} peers", report.held, report.peers);
-                if line != told {
-                    context.out.line(&line)?;
-                    told = line;
-                }
-            }
-        }
+    let standing = async || {
+        let report = server.report().await?;
+        Some(format!("holds {} names, sees {} peers", report.held, report.peers))
+    };
+    tokio::select! {
+        () = interrupt.caught() => Ok(Exit::Done),
+        failure = follow("name server", standing, |line| context.out.line(line)) => Err(failure),
     }
 }

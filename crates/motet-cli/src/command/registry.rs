@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use motet::role::Registry;
 
+use super::role::stopped;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
@@ -40,8 +41,8 @@ pub(crate) async fn run(args: RegistryArgs, context: &Context) -> Result<Exit, F
         tokio::select! {
             () = interrupt.caught() => return Ok(Exit::Done),
             _ = ticks.tick() => {
-                let Some(lines) = registry.list().await else { return Ok(Exit::Done) };
-                let Some((news, _)) = registry.news().await else { return Ok(Exit::Done) };
+                let Some(lines) = registry.list().await else { return Err(stopped("registry")) };
+                let Some((news, _)) = registry.news().await else { return Err(stopped("registry")) };
                 for line in news {
                     context.out.line(line)?;
                 }

@@ -371,7 +371,7 @@ impl<C: Crypto> Node<C> {
                         self.counters.messages_missed += 1;
                     }
                     None => {
-                        let body = publication.log.shared(entry);
+                        let body = publication.log.kept(entry);
                         let payload = Envelope::decode(&body).map_or(0, |e| e.payload.len());
                         let payload_at = body.len() - payload;
                         let behind = now.micros().saturating_sub(entry.t_us);

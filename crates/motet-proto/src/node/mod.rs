@@ -35,6 +35,7 @@ mod explain;
 mod failures;
 mod lanes;
 mod local;
+mod message;
 mod notes;
 mod offers;
 mod partings;
@@ -81,7 +82,8 @@ use realm::{RealmKeys, Wall};
 pub use crate::services::{CallRefused, RespondError, ServeRefused};
 pub use explain::{LAGGING_AFTER, Other};
 pub use lanes::{Carrier, WhyUnicast};
-pub use verbs::{AdvertiseError, Message, PublishError, QueryError, SubscribeError};
+pub use message::{Message, Payload};
+pub use verbs::{AdvertiseError, PublishError, QueryError, SubscribeError};
 pub use views::{
     MemberView, MemberWhere, PeerView, PublicationView, ReaderView, SubscriptionView, WriterView,
 };

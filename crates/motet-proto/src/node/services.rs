@@ -4,6 +4,7 @@
 //! application: their events end here. An endpoint that neither offers nor calls anything pays
 //! nothing.
 
+mod books;
 mod known;
 
 use super::Node;
@@ -11,7 +12,8 @@ use crate::config::{History, PubQos, SlowPolicy, SubQos};
 use crate::crypto::Crypto;
 use crate::events::{Delivery, DownReason, Event, WriterState};
 use crate::ids::{CallId, EndpointId, EndpointKey, PubId, RequestId, ServeId, SubId, WatchId};
-use crate::node::verbs::{Message, PublishError};
+use crate::node::message::Message;
+use crate::node::verbs::PublishError;
 use crate::services::{
     ALL_OFFERS, CallOutput, CallRefused, CallSpec, Change, InstanceState, InstanceView, Lane,
     Notice, Offer, OfferStream, ReplySpec, RespondError, ServeRefused, ServeSettings,
@@ -353,7 +355,7 @@ impl<C: Crypto> Node<C> {
     }
 
     pub(super) fn services_deadline(&self) -> Option<Time> {
-        self.services.as_ref().map(|wiring| wiring.layer.deadline())
+        self.services.as_ref().map(|wiring| wiring.layer.deadline().min(wiring.known.deadline()))
     }
 
     pub(super) fn services_timeout(&mut self, now: Time) {
@@ -411,6 +413,7 @@ impl<C: Crypto> Node<C> {
                     Notice::Cancelled(id) => Event::RequestCancelled(id),
                     Notice::Output(id) => Event::CallOutput(id),
                     Notice::Change(id) => Event::ServiceChange(id),
+                    Notice::BookLacks(id) => Event::BookLacks(id),
                     Notice::Standing(token) => Event::Standing(token),
                     Notice::Findings => Event::Findings,
                 });
@@ -568,7 +571,7 @@ impl<C: Crypto> Node<C> {
         };
         let mut bytes = Vec::new();
         offer.encode(&mut bytes);
-        let message = Message { payload: &bytes, ..Message::default() };
+        let message = Message::from(&bytes[..]);
         // An offer has at most some KiB, and its log drops what is older.
         let _ = self.publish(now, publication, message);
     }
@@ -606,7 +609,7 @@ impl<C: Crypto> Node<C> {
         while let Some(wiring) = &mut self.services
             && wiring.layer.next_message(lane, key, offset, &mut bytes)
         {
-            let message = Message { payload: &bytes, ..Message::default() };
+            let message = Message::from(&bytes[..]);
             let result = self.publish(now, publication, message);
             let Some(wiring) = &mut self.services else { return };
             match result {

@@ -11,6 +11,7 @@ use crate::host::{Transmit, TxBatch, Via};
 use crate::ids::{EndpointKey, PubId, StreamId};
 use crate::time::Time;
 use crate::transport::session::Kind;
+use crate::transport::stream::body::Body;
 use crate::transport::stream::cursor::{Piece, Space};
 use crate::transport::stream::log::Log;
 use alloc::collections::{BTreeMap, VecDeque};
@@ -67,6 +68,7 @@ impl<C: Crypto> Node<C> {
                 subscriptions: &self.subscriptions,
                 counters: &mut self.counters,
                 events: &mut self.events,
+                end: &[],
             };
             let transmit = desk.build(peer, out);
             if transmit.is_some() {
@@ -89,6 +91,8 @@ struct Desk<'a, C: Crypto> {
     subscriptions: &'a BTreeMap<crate::ids::SubId, super::local::Subscription>,
     counters: &'a mut Counters,
     events: &'a mut VecDeque<Event>,
+    /// The end of the packet being built: what is sealed straight out of a log.
+    end: &'a [u8],
 }
 
 impl<C: Crypto> Desk<'_, C> {
@@ -134,7 +138,7 @@ impl<C: Crypto> Desk<'_, C> {
         };
         let start = session.begin(out);
         frame.encode(out);
-        session.seal(self.crypto, self.now, out, start, Kind::Feedback);
+        session.seal(self.crypto, self.now, out, (start, &[]), Kind::Feedback);
         Some(Transmit { via: Via::Unicast, dst, src, len: out.len(), segment: out.len() })
     }
 
@@ -149,7 +153,7 @@ impl<C: Crypto> Desk<'_, C> {
         Frame::Ping.encode(out);
         let target = usize::from(size).saturating_sub(motet_wire::packet::TAG_LEN);
         out.resize(target.max(out.len()), 0);
-        session.seal(self.crypto, self.now, out, start, Kind::Probe);
+        session.seal(self.crypto, self.now, out, (start, &[]), Kind::Probe);
         let (dst, src) = (session.path.remote, session.path.local);
         Some(Transmit { via: Via::Unicast, dst, src, len: out.len(), segment: out.len() })
     }
@@ -185,6 +189,8 @@ impl<C: Crypto> Desk<'_, C> {
             }
         }
         let data = out.len() > before;
+        let end = core::mem::take(&mut self.end);
+        let limit = limit - end.len(); // what comes before it
         if !eliciting && !data && !ack_due {
             out.truncate(start);
             return None;
@@ -208,7 +214,7 @@ impl<C: Crypto> Desk<'_, C> {
             (false, true) => Kind::Eliciting,
             (false, false) => Kind::Feedback,
         };
-        peer.session.seal(self.crypto, now, out, start, kind);
+        peer.session.seal(self.crypto, now, out, (start, end), kind);
         Some(full)
     }
 
@@ -333,7 +339,7 @@ impl<C: Crypto> Desk<'_, C> {
                 &rtt,
                 space(out, base, limit, false),
             ) {
-                encode_piece(0, &control.log, piece, out);
+                let _ = encode_piece(0, &control.log, piece, out, usize::MAX);
             }
             control.ready = control.cursor.has_work(&control.log);
             if control.ready {
@@ -389,7 +395,10 @@ impl<C: Crypto> Desk<'_, C> {
             else {
                 break;
             };
-            encode_piece(stream, log, piece, out);
+            if let Some(end) = encode_piece(stream, log, piece, out, limit) {
+                self.end = end;
+                break;
+            }
             if let Piece::Gap { from, count, reason } = piece {
                 let lost = cursor.told_gone(from, count);
                 self.counters.messages_dropped =
@@ -511,31 +520,40 @@ fn encode_naks(naks: &mut VecDeque<(StreamId, NakItem)>, limit: usize, out: &mut
     frames
 }
 
-pub(super) fn encode_piece(stream: StreamId, log: &Log, piece: Piece, out: &mut Vec<u8>) {
+/// Writes a piece of a packet of `limit` bytes. The bytes with which it is full are not copied but
+/// returned, for who seals it.
+pub(super) fn encode_piece<'a>(
+    stream: StreamId,
+    log: &'a Log,
+    piece: Piece,
+    out: &mut Vec<u8>,
+    limit: usize,
+) -> Option<&'a [u8]> {
     match piece {
         Piece::Whole { seq, count, repair } => {
-            let Some(first) = log.get(seq) else { return };
+            let first = log.get(seq)?;
             if count == 1 {
-                let (t_us, body) = (first.t_us, log.body(first));
-                Frame::Msg { stream, seq, t_us, repair, body }.encode(out);
-                return;
+                let frame = Frame::Msg { stream, seq, t_us: first.t_us, repair, body: &[] };
+                return put(frame, log.body(first), out, limit);
             }
             let n = u8::try_from(count).unwrap_or(u8::MAX);
             put_msgs_header(out, stream, seq, first.t_us, repair, n);
             log.put_run(seq, u64::from(n), out);
         }
         Piece::Fragment { seq, off, len, total, repair } => {
-            let Some(entry) = log.get(seq) else { return };
-            let from = usize::try_from(off).unwrap_or(usize::MAX);
-            let Some(body) =
-                log.body(entry).get(from..).and_then(|rest| rest.get(..usize::try_from(len).ok()?))
-            else {
-                return;
-            };
-            Frame::Frag { stream, seq, t_us: entry.t_us, total, off, repair, body }.encode(out);
+            let entry = log.get(seq)?;
+            let t_us = entry.t_us;
+            let frame = Frame::Frag { stream, seq, t_us, total, off, repair, body: &[] };
+            return put(frame, log.body(entry).range(off, len)?, out, limit);
         }
         Piece::Gap { from, count, reason } => {
             Frame::Gap { stream, from, count, reason }.encode(out);
         }
     }
+    None
+}
+
+fn put<'a>(frame: Frame<'_>, body: Body<'a>, out: &mut Vec<u8>, limit: usize) -> Option<&'a [u8]> {
+    frame.encode_head(body.len(), out);
+    body.put_upto(out, limit)
 }

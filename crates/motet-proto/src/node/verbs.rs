@@ -2,6 +2,7 @@
 
 use super::deliver::{budget, stream_end};
 use super::local::{LocalReader, Publication, Subscription};
+use super::message::{Message, Payload};
 use super::peer::OutState;
 use super::{Node, Packet};
 use crate::config::{History, PubQos, SlowPolicy, SubQos};
@@ -15,11 +16,13 @@ use crate::topics::filter::{FilterError, TopicFilter};
 use crate::topics::name::{NameError, TopicName};
 use crate::topics::queue::Queue;
 use crate::transport::session::Kind;
+use crate::transport::stream::blocks::{BLOCK_MESSAGE_MAX, PLAIN};
 use crate::transport::stream::cost;
 use crate::transport::stream::log::Log;
 use crate::transport::stream::reader::Reader;
 use alloc::format;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::fmt;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -31,23 +34,6 @@ use motet_wire::frame::Frame;
 const TOPICS_MAX: usize = 131_072;
 /// A publication without publishers waits this long for its readers.
 const LINGER: Duration = Duration::from_secs(10);
-
-/// What is published.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Message<'a> {
-    /// Names the thing the message is about; history and conflation are per key. ≤ 1,024 bytes.
-    pub key: Option<&'a [u8]>,
-    /// At most 64 names and values.
-    pub headers: &'a [(&'a str, &'a str)],
-    /// The payload.
-    pub payload: &'a [u8],
-}
-
-impl<'a> From<&'a [u8]> for Message<'a> {
-    fn from(payload: &'a [u8]) -> Self {
-        Self { payload, ..Self::default() }
-    }
-}
 
 /// Why [`Node::advertise`] refused. Nothing changed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -284,6 +270,11 @@ impl<C: Crypto> Node<C> {
         {
             return Err(PublishError::Envelope);
         }
+        let shared = match payload {
+            Payload::Shared(bytes) if bytes.len() >= BLOCK_MESSAGE_MAX => Some(bytes),
+            _ => None,
+        };
+        let payload = payload.bytes();
         let size = envelope::encoded_len(key, headers, payload.len());
         if size as u64 > self.cfg.max_message {
             return Err(PublishError::TooLarge { size, max: self.cfg.max_message });
@@ -292,12 +283,15 @@ impl<C: Crypto> Node<C> {
             self.make_room(now, stream, cost(size))?;
         }
         let plain = key.is_none() && headers.is_empty();
-        if !plain || self.packing != Some(stream) {
+        if !plain || shared.is_some() || self.packing != Some(stream) {
             self.seal_packed();
         }
         let publication = self.publications.get_mut(&stream).ok_or(PublishError::Closed)?;
         let hash = key.map_or(0, |key| self.realm.hash(&self.crypto, key).max(1));
-        let seq = if plain {
+        let seq = if let Some(payload) = shared {
+            let head = envelope_of(key, headers);
+            publication.log.push_shared(head, payload.clone(), now.micros(), hash)
+        } else if plain {
             self.packing = Some(stream);
             publication.log.pack(&mut self.blocks, payload, now.micros())
         } else {
@@ -694,11 +688,21 @@ impl<C: Crypto> Node<C> {
             let start = session.begin(&mut bytes);
             bytes.extend_from_slice(&taken);
             Frame::Close { code, reason: &[] }.encode(&mut bytes);
-            session.seal(&self.crypto, now, &mut bytes, start, Kind::Feedback);
+            session.seal(&self.crypto, now, &mut bytes, (start, &[]), Kind::Feedback);
             let (dst, src) = (session.path.remote, session.path.local);
             self.outbox.push_back(Packet { via: Via::Unicast, dst, src, bytes });
         }
         self.free_peer(now, at, reason);
         self.run_discovery(now);
     }
+}
+
+/// What comes before a payload.
+fn envelope_of(key: Option<&[u8]>, headers: &[(&str, &str)]) -> Bytes {
+    if key.is_none() && headers.is_empty() {
+        return Bytes::from_static(&PLAIN);
+    }
+    let mut head = Vec::with_capacity(envelope::encoded_len(key, headers, 0));
+    envelope::encode(&mut head, key, headers, &[]);
+    head.into()
 }

@@ -7,6 +7,7 @@
 //! | [`leases::Leases`] | registrations, renewals, tables of others | entries, changes, what others lack |
 //! | [`registrations::Registrations`] | registrations, results of [`checks`] | checks to be made, changes |
 //! | [`requirements::Requirements`] | who offers what | notices, once and in order |
+//! | [`resolver::Resolver`] | answers of name servers, calls | whom to call, when to ask again |
 //!
 //! Time is an argument, as everywhere in this crate. Nothing here sends: the host does, by calls and
 //! topics like any other program.
@@ -16,6 +17,7 @@ pub mod checks;
 pub mod leases;
 pub mod registrations;
 pub mod requirements;
+pub mod resolver;
 
 /// Whether a text may stand in a table, and be shown: so many bytes, no control characters.
 fn is_plain(text: &str, bytes: core::ops::RangeInclusive<usize>) -> bool {

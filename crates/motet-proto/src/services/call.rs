@@ -55,6 +55,8 @@ pub(super) struct Call {
     pub(super) waits: bool,
     /// There is no instance that may get it.
     pub(super) lonely: bool,
+    /// Since when it has found nobody; `None` while there is somebody.
+    pub(super) lacks: Option<Time>,
     /// What is in the table of deadlines for it.
     pub(super) due: Time,
     /// Who is answering in parts: nobody else is listened to.
@@ -92,6 +94,7 @@ impl Call {
             pauses: 0,
             waits: false,
             lonely: false,
+            lacks: Some(now),
             due: Time::NEVER,
             from: None,
             out_bytes: 0,

@@ -10,6 +10,7 @@
 //! Bounds: [`CALLS_MAX`] calls, `CallSettings::reply_bytes` each.
 
 mod answers;
+mod books;
 mod clockwork;
 mod giving;
 mod inquiring;
@@ -26,7 +27,7 @@ use super::terms::{
     Address, CallOutput, CallSpec, FailureKind, Mode, Offer, Role, ServiceReply, ServiceStatus,
     Stats, WaitFor,
 };
-use crate::ids::{CallId, EndpointId, EndpointKey};
+use crate::ids::{BookId, CallId, EndpointId, EndpointKey};
 use crate::rng::Rng;
 use crate::time::Time;
 use alloc::borrow::ToOwned;
@@ -36,6 +37,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use books::Books;
 use bytes::Bytes;
 use core::time::Duration;
 use motet_wire::service as wire;
@@ -78,6 +80,7 @@ pub(super) struct Callers {
     outputs: BTreeMap<u64, Outputs>,
     due: BTreeSet<(Time, u64)>,
     links: BTreeMap<EndpointKey, Link>,
+    pub(super) books: Books,
     /// Servers that something waits for.
     pub(super) dirty: BTreeSet<EndpointKey>,
     pub(super) notices: VecDeque<CallId>,
@@ -95,6 +98,8 @@ pub(super) struct Callers {
     settled: bool,
     /// Up to this round of questions all members that are known have said what they offer.
     known: u64,
+    /// Somebody has not who will, or will be found gone: no time is enough.
+    waits: bool,
     /// When a session last came up: it is asked, too, and needs its time.
     last_up: Time,
     next_call: u64,
@@ -109,6 +114,7 @@ impl Callers {
             outputs: BTreeMap::new(),
             due: BTreeSet::new(),
             links: BTreeMap::new(),
+            books: Books::default(),
             dirty: BTreeSet::new(),
             notices: VecDeque::new(),
             pings: BTreeMap::new(),
@@ -120,6 +126,7 @@ impl Callers {
             links_due: Time::NEVER,
             settled: false,
             known: 0,
+            waits: false,
             last_up: Time::ZERO,
             next_call: 1,
             next_token: 1,
@@ -140,16 +147,22 @@ impl Callers {
         if self.outputs.len() >= CALLS_MAX {
             return Err(CallRefused::Limit);
         }
-        let waiting = &mut directory.service(now, &service).waiting;
+        let book = spec.settings.book;
+        let calls = &self.calls;
+        let Some(waiting) = self.books.waiting(now, &service, book, directory) else {
+            return Err(CallRefused::Setting("the book is closed, or of another service"));
+        };
         if waiting.len() >= CALLS_MAX {
-            waiting.retain(|id| self.calls.contains_key(id));
+            waiting.retain(|id| calls.contains_key(id));
         }
         let id = self.next_call;
         self.next_call += 1;
         let call = Box::new(Call::new(now, service.clone(), spec));
         self.outputs.insert(id, Outputs::default());
         self.calls.insert(id, call);
-        directory.service(now, &service).waiting.push_back(id);
+        if let Some(waiting) = self.books.waiting(now, &service, book, directory) {
+            waiting.push_back(id);
+        }
         if let Some(call) = self.calls.get_mut(&id) {
             call.waits = true;
         }
@@ -191,9 +204,10 @@ impl Callers {
 
     /// All members that are known have said what they offer of what was asked for up to this round;
     /// 0: not all.
-    pub(super) fn on_known(&mut self, round: u64, directory: &Directory) {
-        let news = round > core::mem::replace(&mut self.known, round);
-        if news && self.settled {
+    pub(super) fn on_known(&mut self, round: u64, waits: bool, directory: &Directory) {
+        let before = core::mem::replace(&mut self.known, round);
+        let waited = core::mem::replace(&mut self.waits, waits);
+        if (round > before || waited != waits) && self.settled {
             self.look_again(directory);
         }
     }
@@ -202,6 +216,11 @@ impl Callers {
         self.feed.extend(directory.services.keys().cloned());
         let ids: Vec<u64> = self.calls.keys().copied().collect();
         ids.into_iter().for_each(|id| self.rearm(id, directory));
+    }
+
+    fn heard(&self) -> Heard {
+        let Self { settled, known, waits, last_up, .. } = *self;
+        Heard { settled, known, waits, last_up }
     }
 
     /// A session came up.
@@ -218,7 +237,7 @@ impl Callers {
         let Some(call) = self.calls.get(&id) else { return };
         // Those that discovery may still bring are waited for.
         let entry = directory.services.get(&call.service);
-        let quiet = entry.is_some_and(|it| asked_at(self.known, self.last_up, it) <= now);
+        let quiet = entry.is_some_and(|it| self.heard().asked_at(it) <= now);
         if call.is_asking() {
             return;
         }
@@ -309,30 +328,34 @@ fn call_deadline(calls: &mut BTreeMap<u64, Box<Call>>, id: u64, from: EndpointKe
     news
 }
 
-/// When all that discovery had found were asked what they offer. V-10: where all have answered,
-/// nobody is waited for.
-fn asked_at(known: u64, last_up: Time, entry: &super::directory::Service) -> Time {
-    match entry.round <= known {
-        true => entry.since,
-        false => entry.since.max(last_up) + ASK_FOR,
-    }
-}
-
-/// When it is clear that nobody offers the service; `None` while somebody does, or it is open.
-fn empty_at(
+/// What members have said of their offers, as far as it is known.
+#[derive(Clone, Copy)]
+struct Heard {
     settled: bool,
     known: u64,
+    waits: bool,
     last_up: Time,
-    entry: &super::directory::Service,
-) -> Option<Time> {
-    let asked = asked_at(known, last_up, entry);
-    match entry.emptied {
-        _ if !settled => None,
-        Some(emptied) => Some(asked.max(emptied + RETURN_FOR)),
-        None if entry.instances.is_empty() => Some(asked),
-        None => {
-            // There are some, but none that fits this call.
-            Some(asked)
+}
+
+impl Heard {
+    /// When all that discovery had found were asked what they offer. V-10: where all have answered,
+    /// nobody is waited for; who will answer is, for as long as that takes.
+    fn asked_at(self, entry: &super::directory::Service) -> Time {
+        match entry.round <= self.known {
+            true => entry.since,
+            false if self.waits => Time::NEVER,
+            false => entry.since.max(self.last_up) + ASK_FOR,
+        }
+    }
+
+    /// When it is clear that nobody offers the service; `None` while somebody does, or it is open.
+    fn empty_at(self, entry: &super::directory::Service) -> Option<Time> {
+        let asked = self.asked_at(entry);
+        match entry.emptied {
+            _ if !self.settled || asked == Time::NEVER => None,
+            Some(emptied) => Some(asked.max(emptied + RETURN_FOR)),
+            // There is none, or none that fits this call.
+            None => Some(asked),
         }
     }
 }

@@ -42,9 +42,10 @@ pub use refused::{CallRefused, RespondError, ServeRefused};
 pub use terms::*;
 
 use crate::counters::Counters;
-use crate::ids::{CallId, EndpointKey, RequestId, ServeId, WatchId};
+use crate::ids::{BookId, CallId, EndpointId, EndpointKey, RequestId, ServeId, WatchId};
 use crate::rng::Rng;
 use crate::time::Time;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -67,6 +68,8 @@ pub enum Notice {
     Output(CallId),
     /// [`Services::take_change`] returns something.
     Change(WatchId),
+    /// A call finds nobody in this book.
+    BookLacks(BookId),
     /// [`Services::take_standing`] returns something.
     Standing(u64),
     /// [`Services::take_finding`] returns something.
@@ -264,6 +267,26 @@ impl Services {
         finding
     }
 
+    /// Opens a book: calls that name it go only to those that are written into it. Nobody is yet, and
+    /// calls wait until it is written.
+    ///
+    /// # Errors
+    /// [`CallRefused`]: the name, or too many are open.
+    pub fn open_book(&mut self, service: &Arc<str>) -> Result<BookId, CallRefused> {
+        self.callers.books.open(service)
+    }
+
+    /// What is in a book from now on, at most 65,536 endpoints. `asked`: when that was asked for; `None`
+    /// while nobody has answered.
+    pub fn write_book(&mut self, id: BookId, asked: Option<Time>, listed: BTreeSet<EndpointId>) {
+        self.callers.write_book(id, asked, listed, &self.directory);
+    }
+
+    /// Closes a book: calls that wait in it find nobody.
+    pub fn close_book(&mut self, now: Time, id: BookId) {
+        self.callers.close_book(now, id, &mut self.directory);
+    }
+
     // ---- watching
 
     /// Watches one service, or all.
@@ -407,9 +430,9 @@ impl Services {
     }
 
     /// All members that are known have said what they offer, of what was asked for up to this round;
-    /// 0: not all.
-    pub fn on_known(&mut self, round: u64) {
-        self.callers.on_known(round, &self.directory);
+    /// 0: not all. `waits`: somebody has not who will, or will be found gone.
+    pub fn on_known(&mut self, round: u64, waits: bool) {
+        self.callers.on_known(round, waits, &self.directory);
     }
 
     /// An endpoint is suspected.
@@ -522,6 +545,9 @@ impl Services {
         if !self.callers.findings.is_empty() && !self.callers.findings_told {
             self.callers.findings_told = true;
             return Some(Notice::Findings);
+        }
+        if let Some(id) = self.callers.books.next_lacking() {
+            return Some(Notice::BookLacks(id));
         }
         self.directory.changed.pop_first().map(Notice::Change)
     }

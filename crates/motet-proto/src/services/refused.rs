@@ -42,6 +42,8 @@ pub enum CallRefused {
     Setting(&'static str),
     /// 131,072 calls are open.
     Limit,
+    /// 4,096 books are open.
+    Books,
 }
 
 impl fmt::Display for CallRefused {
@@ -50,6 +52,9 @@ impl fmt::Display for CallRefused {
             Self::Name(name) => name.fmt(f),
             Self::Setting(rule) => f.write_str(rule),
             Self::Limit => f.write_str("131,072 calls are open; wait for some to end"),
+            Self::Books => {
+                f.write_str("4,096 callers by name servers are open; share or drop some")
+            }
         }
     }
 }

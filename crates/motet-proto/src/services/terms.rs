@@ -1,6 +1,6 @@
 //! What goes in and out of the layer.
 
-use crate::ids::{EndpointId, EndpointKey, RequestId};
+use crate::ids::{BookId, EndpointId, EndpointKey, RequestId};
 use crate::time::Time;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -140,6 +140,8 @@ pub struct CallSettings {
     /// Only the instance at this endpoint gets it; the address travels unchanged. For brokers.
     /// Default: none.
     pub only: Option<EndpointId>,
+    /// Only instances that are listed in this book get it. Default: none.
+    pub book: Option<BookId>,
     /// Version wanted; `2` is also 2.1 and 2.1.7. Default empty: any.
     pub version: String,
     /// How long to wait for an instance. Default [`WaitFor::Settled`].
@@ -163,6 +165,7 @@ impl Default for CallSettings {
             reach: Reach::Callers,
             address: Address::Any,
             only: None,
+            book: None,
             version: String::new(),
             wait: WaitFor::Settled,
             ttl: Duration::from_secs(6),

@@ -59,10 +59,10 @@ impl<A: Aead> Keys<A> {
         self.sending.number
     }
 
-    /// Seals `buf` as packet `number`.
-    pub fn seal(&mut self, number: u64, aad: &[u8], buf: &mut [u8]) -> [u8; 16] {
+    /// Seals packet `number`, with room for `end` and the tag; see [`Aead::seal_onto`].
+    pub fn seal(&mut self, number: u64, aad: &[u8], packet: &mut [u8], end: &[u8]) {
         self.sent += 1;
-        self.sending.aead.seal(number, aad, buf)
+        self.sending.aead.seal_onto(number, aad, packet, end);
     }
 
     /// Moves the sending key on, if it is due or `now_please`.

@@ -247,24 +247,25 @@ impl<A: Aead> Session<A> {
         start
     }
 
-    /// Seals the packet that [`begin`](Self::begin) started at `start` and notes it as sent.
+    /// Seals the packet that [`begin`](Self::begin) started at `start` and notes it as sent. `end` is
+    /// its end, which does not have to be copied before.
     pub fn seal<C: Crypto<Aead = A>>(
         &mut self,
         crypto: &C,
         now: Time,
         out: &mut Vec<u8>,
-        start: usize,
+        (start, end): (usize, &[u8]),
         kind: Kind,
     ) -> u64 {
         self.keys.update(crypto, now, false);
         let pn = self.next; // S-12
         self.next += 1;
         let header = DataHeader { key_phase: self.keys.phase(), index: self.remote, pn }.encode();
+        out.resize(out.len() + end.len() + TAG_LEN, 0);
         let (_, packet) = out.split_at_mut(start);
-        if let Some((place, body)) = packet.split_first_chunk_mut::<{ DataHeader::LEN }>() {
+        if let Some((place, rest)) = packet.split_first_chunk_mut::<{ DataHeader::LEN }>() {
             *place = header;
-            let tag = self.keys.seal(pn, &header, body);
-            out.extend_from_slice(&tag);
+            self.keys.seal(pn, &header, rest, end);
         }
         let size = u32::try_from(out.len() - start).unwrap_or(u32::MAX);
         match kind {

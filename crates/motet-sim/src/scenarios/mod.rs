@@ -105,6 +105,7 @@ stories! {
     services::a_deed_that_is_asked_for_twice_is_done_once,
     services::what_waited_over_its_deadline_is_not_begun,
     services::nobody_is_said_only_when_all_have_answered,
+    services::an_answer_that_is_on_its_way_is_waited_for,
     services::a_dead_server_is_not_chosen,
     services::a_draining_server_gets_nothing_new,
 }

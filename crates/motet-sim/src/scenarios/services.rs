@@ -52,6 +52,20 @@ pub fn a_deed_that_is_asked_for_twice_is_done_once() {
     trade.judge();
 }
 
+/// What a member offers comes late, for the way is long: nobody is not said before (V-10).
+pub fn an_answer_that_is_on_its_way_is_waited_for() {
+    let mut trade = Trade::seeded(208);
+    trade.net.world.set_links(&LinkModel { latency: ms(400), ..LinkModel::default() });
+    trade.server("server", "s", ms(1));
+    let caller = trade.net.endpoint("caller");
+    trade.run_for(secs(8));
+    let settings = CallSettings { timeout: secs(30), ..CallSettings::default() };
+    let made = trade.call(caller, "s", "are you there?", settings);
+    trade.finish(made);
+    assert_eq!(trade.answer(made), Some("are you there?"));
+    trade.judge();
+}
+
 /// A member that has a service is not overlooked by one who asks for it for the first time, though
 /// its answer takes a while (V-10).
 pub fn nobody_is_said_only_when_all_have_answered() {

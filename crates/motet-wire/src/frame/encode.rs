@@ -37,20 +37,14 @@ impl Frame<'_> {
                 out.push(ty::RECORDS);
                 put_vi_bytes(out, bytes);
             }
-            Self::Msg { stream, seq, t_us, repair, body } => {
-                out.push(repaired(ty::MSG, repair));
-                put_all(out, &[u64::from(stream), seq, t_us]);
-                put_vi_bytes(out, body);
+            Self::Msg { body, .. } | Self::Frag { body, .. } => {
+                self.encode_head(body.len(), out);
+                out.extend_from_slice(body);
             }
             Self::Msgs { stream, first_seq, t_us, repair, ref bodies } => {
                 out.push(repaired(ty::MSGS, repair));
                 put_all(out, &[u64::from(stream), first_seq, t_us]);
                 bodies.put(out);
-            }
-            Self::Frag { stream, seq, t_us, total, off, repair, body } => {
-                out.push(repaired(ty::FRAG, repair));
-                put_all(out, &[u64::from(stream), seq, t_us, total, off]);
-                put_vi_bytes(out, body);
             }
             Self::Heartbeat { stream, first_avail, next_seq, answer, end, blocked } => {
                 out.push(ty::HEARTBEAT);
@@ -91,6 +85,22 @@ impl Frame<'_> {
                 out.push(ty);
                 put_vi_bytes(out, body);
             }
+        }
+    }
+
+    /// Appends a MSG or FRAG up to its body, for which the caller appends `len` bytes; of other
+    /// frames nothing.
+    pub fn encode_head(&self, len: usize, out: &mut Vec<u8>) {
+        match *self {
+            Self::Msg { stream, seq, t_us, repair, .. } => {
+                out.push(repaired(ty::MSG, repair));
+                put_all(out, &[u64::from(stream), seq, t_us, len as u64]);
+            }
+            Self::Frag { stream, seq, t_us, total, off, repair, .. } => {
+                out.push(repaired(ty::FRAG, repair));
+                put_all(out, &[u64::from(stream), seq, t_us, total, off, len as u64]);
+            }
+            _ => {}
         }
     }
 }

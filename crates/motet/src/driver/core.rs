@@ -12,8 +12,8 @@ use std::time::Duration;
 use motet_crypto::AwsLc;
 use motet_net::Timer;
 use motet_proto::{
-    CallId, EndpointId, EndpointKey, HostAction, Node, PubId, QueryId, RequestId, ServeId, SubId,
-    Time, Via, WatchId,
+    BookId, CallId, EndpointId, EndpointKey, HostAction, Node, PubId, QueryId, RequestId, ServeId,
+    SubId, Time, Via, WatchId,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -24,7 +24,7 @@ use super::sockets::{Pumped, Sockets, Tx};
 use crate::event::{Event, EventQueue, EventStream};
 use crate::explain::Probes;
 use crate::impair::Impairment;
-use crate::service::{CallSlot, RequestSlot, ServeSlot, WatchSlot};
+use crate::service::{CallSlot, Page, RequestSlot, ServeSlot, WatchSlot};
 
 /// What [`Core::with`] hands out: the node, and the moment.
 pub(crate) struct Inner {
@@ -39,6 +39,7 @@ pub(crate) struct Inner {
     pub(crate) requests: BTreeMap<RequestId, Arc<RequestSlot>>,
     pub(crate) calls: BTreeMap<CallId, Arc<CallSlot>>,
     pub(crate) watches: BTreeMap<WatchId, Arc<WatchSlot>>,
+    pub(crate) books: BTreeMap<BookId, Arc<Page>>,
     /// What the timer is set to.
     armed: Time,
     /// The driver is in its turn, at whose end it sets the timer.
@@ -127,6 +128,8 @@ pub(crate) struct About {
     pub(crate) liveness: motet_proto::Liveness,
     /// Where peers are written down for the next start.
     pub(crate) memory: Option<Arc<crate::entry::Memory>>,
+    /// The one that opened the endpoint.
+    pub(crate) runtime: tokio::runtime::Handle,
     /// Takes what peers want measured.
     pub(crate) jobs: mpsc::Sender<crate::round_trip::Job>,
 }
@@ -167,6 +170,7 @@ impl Core {
             requests: BTreeMap::new(),
             calls: BTreeMap::new(),
             watches: BTreeMap::new(),
+            books: BTreeMap::new(),
             armed: Time::NEVER,
             turning: false,
         };
@@ -581,6 +585,12 @@ impl Core {
                 Core::ServiceChange(id) => {
                     if let Some(watch) = inner.watches.get(&id) {
                         watch.wake.notify_one();
+                    }
+                    continue;
+                }
+                Core::BookLacks(id) => {
+                    if let Some(page) = inner.books.get(&id) {
+                        page.lacks();
                     }
                     continue;
                 }

@@ -22,6 +22,7 @@ pub use names::{
     Holder, LeaseCounters, NameError, NameReport, NameServer, NameServerHandle, NameWatch, Names,
     Registration,
 };
+pub(crate) use names::{Keeping, Look};
 pub use registered::{Held, Outside, OutsideView, Registries, parse_probe};
 #[cfg(feature = "registry")]
 pub use registry::{Registry, RegistryHandle, ServiceLine};
@@ -45,6 +46,6 @@ fn millis(time: Duration) -> u64 {
 
 /// Lets time pass: heartbeats and leases are times.
 #[expect(clippy::disallowed_methods, reason = "a role is a host: its clock is the real one")]
-async fn pause(time: Duration) {
+pub(crate) async fn pause(time: Duration) {
     tokio::time::sleep(time).await;
 }

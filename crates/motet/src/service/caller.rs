@@ -12,6 +12,7 @@ use motet_proto::services::{
 use motet_proto::{CallId, EndpointId};
 use tokio::sync::Notify;
 
+use super::book::Book;
 use super::error::CallError;
 use super::reply::{Reply, Survey};
 use crate::driver::Hold;
@@ -22,6 +23,7 @@ use crate::endpoint::Endpoint;
 #[must_use]
 pub struct CallOptions {
     pub(crate) settings: CallSettings,
+    environment: Option<String>,
 }
 
 impl CallOptions {
@@ -98,6 +100,17 @@ impl CallOptions {
     /// Which roles a call goes to. Default: brokers if there are any, else instances directly.
     pub fn reach(mut self, reach: Reach) -> Self {
         self.settings.reach = reach;
+        self
+    }
+
+    /// Only to instances that are registered with the name servers in this environment, such as
+    /// `dev` or `prod`: see [`ServeOptions::register_in`](super::ServeOptions::register_in).
+    ///
+    /// Any name server that lives is asked, and another if it is mute. What it says is believed until
+    /// the leases end, and asked for again while there are calls. All else is as without: load,
+    /// retries, keys, deadlines. [`CallError::Unlisted`] if that leads to nobody.
+    pub fn by_name_server(mut self, environment: impl Into<String>) -> Self {
+        self.environment = Some(environment.into());
         self
     }
 
@@ -194,6 +207,8 @@ pub struct Caller {
     hold: Arc<Hold>,
     service: Arc<str>,
     options: CallOptions,
+    /// With [`CallOptions::by_name_server`].
+    book: Option<Arc<Book>>,
 }
 
 impl Endpoint {
@@ -213,14 +228,17 @@ impl Endpoint {
     /// endpoint lives.
     ///
     /// # Errors
-    /// [`CallError::Invalid`]: the name; [`CallError::Closed`].
-    pub fn caller(&self, service: &str, options: CallOptions) -> Result<Caller, CallError> {
+    /// [`CallError::Invalid`]: the name, or too many callers by name servers; [`CallError::Closed`].
+    pub fn caller(&self, service: &str, mut options: CallOptions) -> Result<Caller, CallError> {
         check_service(service).map_err(|error| CallError::Invalid(error.to_string()))?;
         if self.hold.core.is_leaving() {
             return Err(CallError::Closed);
         }
         self.hold.core.act(|inner, now| inner.node.seek_service(now, service))?;
-        Ok(Caller { hold: Arc::clone(&self.hold), service: service.into(), options })
+        let environment = options.environment.as_deref();
+        let book = environment.map(|it| Book::open(self, service, it)).transpose()?.map(Arc::new);
+        options.settings.book = book.as_ref().map(|book| book.id);
+        Ok(Caller { hold: Arc::clone(&self.hold), service: service.into(), options, book })
     }
 }
 
@@ -265,7 +283,11 @@ impl Caller {
         while let Some(reply) = replies.next().await {
             match reply {
                 Ok(reply) => survey.replies.push(reply),
-                Err(CallError::NoResponders { .. } | CallError::TimedOut { .. }) => {}
+                Err(
+                    CallError::NoResponders { .. }
+                    | CallError::TimedOut { .. }
+                    | CallError::Unlisted { .. },
+                ) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -294,6 +316,9 @@ impl Caller {
         }
         let Ask { key, properties, hops, frames, sent_before, .. } = ask;
         let spec = CallSpec { settings, key, properties, hops, sent_before, frames };
+        if let Some(book) = &self.book {
+            book.used(core.clock.now());
+        }
         let slot = Arc::new(CallSlot::default());
         let id = core.act_soon(|inner, now| {
             let id = inner.node.call(now, &self.service, spec)?;
@@ -301,7 +326,7 @@ impl Caller {
             Ok::<_, CallError>(id)
         })?;
         let (hold, service) = (Arc::clone(&self.hold), Arc::clone(&self.service));
-        Ok(Replies { hold, service, id, slot, over: false, asked: 0 })
+        Ok(Replies { hold, service, id, slot, over: false, asked: 0, book: self.book.clone() })
     }
 }
 
@@ -321,6 +346,7 @@ pub struct Replies {
     slot: Arc<CallSlot>,
     over: bool,
     asked: usize,
+    book: Option<Arc<Book>>,
 }
 
 impl Replies {
@@ -383,7 +409,11 @@ impl Replies {
             }
             CallOutput::Failed(failure) => {
                 self.over = true;
-                Some(Err(CallError::from_failure(&self.service, failure)))
+                let error = CallError::from_failure(&self.service, failure);
+                Some(Err(match (&error, &self.book) {
+                    (CallError::NoResponders { .. }, Some(book)) => book.unlisted(&self.service),
+                    _ => error,
+                }))
             }
         }
     }

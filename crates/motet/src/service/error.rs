@@ -25,6 +25,16 @@ pub enum CallError {
         /// How long it was looked for.
         after: Duration,
     },
+    /// The name servers of an environment lead to nobody.
+    #[error("{}", unlisted(service, environment, *found))]
+    Unlisted {
+        /// The service.
+        service: String,
+        /// Where it was looked for.
+        environment: String,
+        /// What was found instead.
+        found: Found,
+    },
     /// No answer within the time. It may have run.
     #[error(
         "no answer from {service:?} in {after:?} after {attempts} attempts at {tried} instances; \
@@ -86,6 +96,35 @@ pub enum CallError {
     Closed,
 }
 
+/// What a question to name servers has led to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Found {
+    /// There is no name server, or none that answers.
+    NoNameServer,
+    /// None of them knows the service in this environment.
+    Nobody,
+    /// So many are registered, but none of them takes calls now.
+    NotThere(usize),
+}
+
+fn unlisted(service: &str, environment: &str, found: Found) -> String {
+    match found {
+        Found::NoNameServer => format!(
+            "no name server answers who offers {service:?} in {environment:?}; start one with: motet \
+             nameserver, or call without name servers"
+        ),
+        Found::Nobody => format!(
+            "the name servers know nobody who offers {service:?} in {environment:?}; start a server \
+             with: motet serve {service} --register-in {environment}"
+        ),
+        Found::NotThere(n) => format!(
+            "{n} registered for {service:?} in {environment:?}, and none takes calls now; see: motet \
+             service info {service}"
+        ),
+    }
+}
+
 /// What to do about a status.
 fn remedy(status: ServiceStatus) -> &'static str {
     match status {
@@ -105,7 +144,7 @@ impl CallError {
     pub fn status(&self) -> Option<ServiceStatus> {
         match self {
             Self::Status { status, .. } => Some(*status),
-            Self::NoResponders { .. } => Some(ServiceStatus::NoWorkers),
+            Self::NoResponders { .. } | Self::Unlisted { .. } => Some(ServiceStatus::NoWorkers),
             Self::Unknown { .. } => Some(ServiceStatus::Unknown),
             Self::Cancelled { .. } => Some(ServiceStatus::Cancelled),
             Self::TooLarge { .. } => Some(ServiceStatus::TooLarge),
@@ -117,7 +156,7 @@ impl CallError {
     #[must_use]
     pub fn not_begun(&self) -> bool {
         match self {
-            Self::Invalid(_) | Self::NoResponders { .. } => true,
+            Self::Invalid(_) | Self::NoResponders { .. } | Self::Unlisted { .. } => true,
             Self::Status { status, .. } => status.not_begun(),
             _ => false,
         }

@@ -28,21 +28,26 @@
 //!   that is gone, drains, is under maintenance, unhealthy or silent.
 //! - **Deadlines** travel with the request: nothing is begun after its deadline.
 
+mod book;
 mod caller;
+mod checked;
 mod error;
+mod order;
 mod reply;
 mod server;
 mod watch;
 
 pub use caller::{Ask, CallOptions, Caller, Replies};
-pub use error::{CallError, RespondError, ServeError};
+pub use error::{CallError, Found, RespondError, ServeError};
 pub use motet_proto::services::{
     Address, InstanceState, Mode, Reach, Role, ServiceStatus, Stats, WaitFor,
 };
+pub use order::Order;
 pub use reply::{Answer, Reply, Survey};
 pub use server::{Request, ServeOptions, Server};
 pub use watch::{Change, Instance, ServiceChange, ServiceWatch};
 
+pub(crate) use book::Page;
 pub(crate) use caller::CallSlot;
 pub(crate) use server::{RequestSlot, ServeSlot};
 pub(crate) use watch::WatchSlot;

@@ -1,27 +1,36 @@
 //! Offering a service.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use motet_proto::roles::leases;
 use motet_proto::services::{
     Address, InstanceState, ReplySpec, Role, ServeSettings, ServiceRequest, ServiceStatus, Stats,
 };
 use motet_proto::{EndpointId, EndpointKey, ServeId};
 use tokio::sync::Notify;
 
-use super::error::{RespondError, ServeError};
+use super::checked::Checked;
+use super::error::{CallError, RespondError, ServeError};
+use super::order::Obeying;
 use super::reply::Answer;
 use crate::driver::{Core, Hold};
 use crate::endpoint::Endpoint;
+use crate::role::{CheckSpec, Keeping, Names};
 
 /// How a service is offered. Start from [`ServeOptions::new`]; nothing is mandatory.
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct ServeOptions {
     settings: ServeSettings,
+    /// With name servers: in which environment, and for how long without renewal.
+    environment: Option<String>,
+    lease: Option<Duration>,
+    checks: Vec<CheckSpec>,
+    orders: bool,
 }
 
 impl ServeOptions {
@@ -84,6 +93,38 @@ impl ServeOptions {
         self
     }
 
+    /// Registers the instance with the name servers in this environment, such as `dev` or `prod`, for
+    /// [`CallOptions::by_name_server`](super::CallOptions::by_name_server). The lease is renewed every
+    /// third of its time with whichever name server is there, ended while the instance takes no work,
+    /// and ended for good by [`Server::drain`] and with the service.
+    pub fn register_in(mut self, environment: impl Into<String>) -> Self {
+        self.environment = Some(environment.into());
+        self
+    }
+
+    /// Registers the instance under its endpoint's name with all registries, which make this check; 8
+    /// at most, the worst counts. While one is critical, or a registry has the instance under
+    /// maintenance, it takes no work, and its offer says why. Without a registry nothing is checked.
+    /// [`Server::drain`] and the end of the service end the registration.
+    pub fn check(mut self, check: CheckSpec) -> Self {
+        self.checks.push(check);
+        self
+    }
+
+    /// Obeys `motet service maint` and `drain`: takes no new work, or takes work again, as any member of
+    /// the realm says (see [`Order`](super::Order)). The program runs on. Default: no.
+    pub fn takes_orders(mut self) -> Self {
+        self.orders = true;
+        self
+    }
+
+    /// How long a registration with name servers stands without renewal: 500 ms to an hour. Default
+    /// 6 s.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
     /// A service that this one cannot do without; 32 at most.
     pub fn requires(mut self, service: impl Into<String>) -> Self {
         self.settings.requires.push(service.into());
@@ -112,6 +153,17 @@ impl Endpoint {
         if core.is_leaving() {
             return Err(ServeError::Closed);
         }
+        let lease = options.lease.unwrap_or(LEASE);
+        let requires = options.settings.requires.clone();
+        // Before the offer: whoever sees it may give orders.
+        let inbox = match options.orders {
+            true => Some(self.inbox().await.map_err(|_| ServeError::Closed)?),
+            false => None,
+        };
+        let names = match &options.environment {
+            Some(environment) => Some(names(self, environment, lease)?),
+            None => None,
+        };
         let (id, slot) = core
             .act(|inner, now| {
                 let id = inner.node.serve(now, service, options.settings)?;
@@ -122,8 +174,26 @@ impl Endpoint {
             .map_err(|error: motet_proto::node::ServeRefused| {
                 ServeError::Invalid(error.to_string())
             })?;
-        let (hold, service) = (Arc::clone(&self.hold), service.into());
-        Ok(Server { share: Arc::new(Share { hold, id, slot, service }) })
+        let hold = Arc::clone(&self.hold);
+        let keeping = names.map(|names| names.register_soon(service, lease));
+        let service = service.into();
+        let standing = Mutex::new(Standing::default());
+        let (checked, obeying) = (OnceLock::new(), OnceLock::new());
+        let share = Share { hold, id, slot, service, keeping, standing, checked, obeying };
+        let share = Arc::new(share);
+        if let Some(inbox) = inbox {
+            let runtime = &core.about.runtime;
+            // It is the first.
+            let _ = share.obeying.set(Obeying::begin(runtime, inbox, Arc::downgrade(&share)));
+        }
+        if !options.checks.is_empty() {
+            let weak = Arc::downgrade(&share);
+            let checked = Checked::begin(self, &share.service, &options.checks, &requires, weak);
+            let checked = checked.map_err(|error| ServeError::Invalid(error.to_string()))?;
+            // It is the first.
+            let _ = share.checked.set(checked);
+        }
+        Ok(Server { share })
     }
 }
 
@@ -177,7 +247,41 @@ impl Server {
         self.set_state(InstanceState::Draining, "");
         let id = self.share.id;
         let idle = self.core().wait(limit, |inner, _| inner.node.is_idle(id).then_some(()));
-        idle.await.is_some()
+        let idle = idle.await.is_some();
+        if let Some(keeping) = &self.share.keeping {
+            // Where no name server hears it, the lease runs out.
+            keeping.stands(false).await;
+        }
+        if let Some(checked) = self.share.checked.get() {
+            checked.end().await;
+        }
+        idle
+    }
+
+    /// Waits until the registries that are there have taken the registration of
+    /// [`ServeOptions::check`]; at once if there is none to be made.
+    ///
+    /// # Errors
+    /// [`CallError::Status`]: one refused it, and why. Nothing is checked then.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nothing is changed.
+    pub async fn checked(&self) -> Result<(), CallError> {
+        match self.share.checked.get() {
+            Some(checked) => checked.taken().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until a name server has taken the registration of [`ServeOptions::register_in`]; at once
+    /// if there is none to be made.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nothing is changed.
+    pub async fn registered(&self) {
+        if let Some(keeping) = &self.share.keeping {
+            keeping.stands(true).await;
+        }
     }
 
     /// Takes the instance out, or back in, with a reason that everybody can see.
@@ -188,8 +292,7 @@ impl Server {
 
     /// Says whether this instance takes work, and why not.
     pub fn set_state(&self, state: InstanceState, reason: &str) {
-        let id = self.share.id;
-        self.core().act(|inner, now| inner.node.set_serving(now, id, state, reason));
+        self.share.say(state, reason);
     }
 
     /// Changes how many requests are handed out at once, and how many one caller may have open.
@@ -235,12 +338,79 @@ impl fmt::Debug for Server {
     }
 }
 
-struct Share {
+pub(super) struct Share {
     hold: Arc<Hold>,
     id: ServeId,
     slot: Arc<ServeSlot>,
     service: Arc<str>,
+    /// Ends with it.
+    keeping: Option<Keeping>,
+    standing: Mutex<Standing>,
+    checked: OnceLock<Checked>,
+    obeying: OnceLock<Obeying>,
 }
+
+/// Whether an instance takes work.
+#[derive(Default)]
+struct Standing {
+    /// What the program says.
+    said: (InstanceState, String),
+    /// What registries have found, unless all is well.
+    found: Option<(InstanceState, String)>,
+}
+
+impl Share {
+    pub(super) fn service(&self) -> &str {
+        &self.service
+    }
+
+    pub(super) fn say(&self, state: InstanceState, reason: &str) {
+        self.set(|standing| standing.said = (state, reason.to_owned()));
+    }
+
+    pub(super) fn set_found(&self, found: Option<(InstanceState, String)>) {
+        self.set(|standing| standing.found = found);
+    }
+
+    /// The program has the first word, checks the second.
+    fn set(&self, change: impl FnOnce(&mut Standing)) {
+        let mut standing = self.standing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = standing.now().clone();
+        change(&mut standing);
+        let now = standing.now().clone();
+        if now != before {
+            let (state, reason) = now;
+            self.hold.core.act(|inner, now| inner.node.set_serving(now, self.id, state, &reason));
+            if let Some(keeping) = &self.keeping {
+                keeping.stand(state == InstanceState::Up);
+            }
+        }
+    }
+}
+
+impl Standing {
+    fn now(&self) -> &(InstanceState, String) {
+        match &self.found {
+            Some(found) if self.said.0 == InstanceState::Up => found,
+            _ => &self.said,
+        }
+    }
+}
+
+fn names(endpoint: &Endpoint, environment: &str, lease: Duration) -> Result<Names, ServeError> {
+    if !Names::is_group(environment) {
+        return Err(ServeError::Invalid(format!(
+            "an environment has 1 to 256 bytes without control characters, not {environment:?}"
+        )));
+    }
+    if lease < leases::TTL.0 || lease > leases::TTL.1 {
+        return Err(ServeError::Invalid("a lease lasts from 500 ms to one hour".to_owned()));
+    }
+    Names::new(endpoint, environment).map_err(|error| ServeError::Invalid(error.to_string()))
+}
+
+/// The default lease with name servers, as in the guide's third model.
+const LEASE: Duration = Duration::from_secs(6);
 
 impl Drop for Share {
     fn drop(&mut self) {

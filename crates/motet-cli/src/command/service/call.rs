@@ -62,6 +62,9 @@ pub(crate) struct CallArgs {
     /// Only instances of this group
     #[arg(long, value_name = "G")]
     group: Option<String>,
+    /// Only instances that are registered with the name servers in this environment
+    #[arg(long, value_name = "ENV")]
+    by_name_server: Option<String>,
     /// Only the instance at this endpoint: its id
     #[arg(long, value_name = "ID")]
     to: Option<String>,
@@ -130,6 +133,9 @@ fn options(args: &CallArgs, context: &Context) -> Result<CallOptions, Failure> {
     }
     if let Some(group) = &args.group {
         options = options.group(group);
+    }
+    if let Some(environment) = &args.by_name_server {
+        options = options.by_name_server(environment);
     }
     if let Some(to) = &args.to {
         let id = motet::parse_id(to).ok_or_else(|| {
@@ -205,7 +211,9 @@ impl From<CallError> for Failure {
         use motet::service::ServiceStatus;
         let (exit, code) = match &error {
             CallError::Invalid(_) => (Exit::Usage, "M0401"),
-            CallError::NoResponders { .. } => (Exit::NotFound, "M0402"),
+            CallError::NoResponders { .. } | CallError::Unlisted { .. } => {
+                (Exit::NotFound, "M0402")
+            }
             CallError::TimedOut { .. } => (Exit::TimedOut, "M0403"),
             CallError::Unknown { .. } => (Exit::Failed, "M0404"),
             CallError::Status { status, .. } => match status {

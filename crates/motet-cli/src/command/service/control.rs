@@ -1,10 +1,10 @@
-//! `motet service maint` and `drain`: orders to the endpoints that run `motet serve`.
+//! `motet service maint` and `drain`: orders to endpoints that take them, as `motet serve` does.
 
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use motet::Endpoint;
-use motet::service::Instance;
+use motet::service::{Instance, Order};
 
 use super::instances;
 use crate::context::Context;
@@ -47,34 +47,6 @@ enum Switch {
     Off,
 }
 
-/// What an endpoint that runs `motet serve` can be told.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    Maintenance(bool, String),
-    Drain(String),
-}
-
-impl Order {
-    /// Reads an order for a service; anything else in an inbox is none.
-    pub(crate) fn parse(message: &[u8], service: &str) -> Option<Self> {
-        let text = str::from_utf8(message).ok()?.strip_prefix(MARK)?;
-        let mut words = text.splitn(3, '\t');
-        let (what, whose) = (words.next()?, words.next()?);
-        let reason = words.next().unwrap_or_default().to_owned();
-        if whose != service {
-            return None;
-        }
-        match what {
-            "maint-on" => Some(Self::Maintenance(true, reason)),
-            "maint-off" => Some(Self::Maintenance(false, reason)),
-            "drain" => Some(Self::Drain(reason)),
-            _ => None,
-        }
-    }
-}
-
-const MARK: &str = "motet-serve\t";
-
 pub(crate) async fn maint(args: MaintArgs, context: &Context) -> Result<Exit, Failure> {
     if let Some(id) = &args.id {
         let endpoint = context.join().await?;
@@ -82,19 +54,21 @@ pub(crate) async fn maint(args: MaintArgs, context: &Context) -> Result<Exit, Fa
         motet::role::Registries::new(&endpoint)?.maintain(&args.service, id, why).await?;
         return Ok(Exit::Done);
     }
-    let what = if args.switch == Switch::On { "maint-on" } else { "maint-off" };
-    send(what, &args.service, args.at.as_deref(), &args.reason, context).await
+    let order = match args.switch {
+        Switch::On => Order::Rest(args.reason),
+        Switch::Off => Order::Return,
+    };
+    send(&order, &args.service, args.at.as_deref(), context).await
 }
 
 pub(crate) async fn drain(args: DrainArgs, context: &Context) -> Result<Exit, Failure> {
-    send("drain", &args.service, args.at.as_deref(), &args.reason, context).await
+    send(&Order::Drain(args.reason), &args.service, args.at.as_deref(), context).await
 }
 
 async fn send(
-    what: &str,
+    order: &Order,
     service: &str,
     at: Option<&str>,
-    reason: &str,
     context: &Context,
 ) -> Result<Exit, Failure> {
     let endpoint: Endpoint = context.join().await?;
@@ -105,7 +79,7 @@ async fn send(
     if meant.is_empty() {
         return Err(instances::nobody(service));
     }
-    let order = format!("{MARK}{what}\t{service}\t{reason}");
+    let order = order.encode(service);
     for instance in meant {
         let id = instance.key().id.to_string();
         endpoint.send(&id, &order, context.global.timeout.max(Duration::from_millis(100))).await?;

@@ -37,11 +37,13 @@ pub(crate) enum Verb {
     Deps(instances::InfoArgs),
     /// Register a service that is no endpoint, with checks, as long as this runs
     Register(outside::RegisterArgs),
+    /// Renew a registration of this endpoint as it stands: needs the --key that it was made with
+    Renew(outside::OutsideArgs),
     /// End a registration of this endpoint: needs the --key that it was made with
     Unregister(outside::OutsideArgs),
     /// Say how a registered instance is, for its check of kind ttl
     Report(outside::ReportArgs),
-    /// Take instances of `motet serve` out, or back in
+    /// Take instances out, or back in: those of `motet serve`, of programs that take orders, registered ones
     Maint(control::MaintArgs),
     /// Let instances of `motet serve` finish what they have, and end
     Drain(control::DrainArgs),
@@ -59,6 +61,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<Exit, Failure> 
         Verb::Watch(args) => watch::run(args, context).await,
         Verb::Deps(args) => instances::deps(args, context).await,
         Verb::Register(args) => outside::register(args, context).await,
+        Verb::Renew(args) => outside::renew(args, context).await,
         Verb::Unregister(args) => outside::unregister(args, context).await,
         Verb::Report(args) => outside::report(args, context).await,
         Verb::Maint(args) => control::maint(args, context).await,

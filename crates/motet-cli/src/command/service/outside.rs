@@ -1,4 +1,4 @@
-//! `motet service register | unregister | report`: services that are no endpoints, at registries.
+//! `motet service register | renew | unregister | report`: services that are no endpoints, at registries.
 
 use std::time::Duration;
 
@@ -24,6 +24,19 @@ pub(crate) struct RegisterArgs {
     /// How long it stands without renewal
     #[arg(long, value_name = "DUR", default_value = "10s", value_parser = duration)]
     ttl: Duration,
+    #[command(flatten)]
+    checks: CheckArgs,
+    /// A service that it cannot do without; SERVICE? is one that it can
+    #[arg(long, value_name = "SERVICE")]
+    requires: Vec<String>,
+    /// Register or renew and end; with --key, so that the next one is the same owner
+    #[arg(long)]
+    once: bool,
+}
+
+/// What registries check.
+#[derive(Args, Debug)]
+pub(crate) struct CheckArgs {
     /// ttl, tcp://HOST:PORT, http://HOST:PORT/PATH or command:NAME; may be given again
     #[arg(long, value_name = "CHECK", value_parser = parse_probe)]
     check: Vec<Probe>,
@@ -39,12 +52,13 @@ pub(crate) struct RegisterArgs {
     /// So many worse results in a row are believed
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..))]
     fall: u8,
-    /// A service that it cannot do without; SERVICE? is one that it can
-    #[arg(long, value_name = "SERVICE")]
-    requires: Vec<String>,
-    /// Register or renew and end; with --key, so that the next one is the same owner
-    #[arg(long)]
-    once: bool,
+}
+
+impl CheckArgs {
+    pub(crate) fn specs(self) -> impl Iterator<Item = CheckSpec> {
+        let Self { check, interval, check_timeout: timeout, rise, fall } = self;
+        check.into_iter().map(move |probe| CheckSpec { probe, interval, timeout, rise, fall })
+    }
 }
 
 /// What verbs about one registered instance are told.
@@ -84,10 +98,8 @@ pub(crate) async fn register(args: RegisterArgs, context: &Context) -> Result<Ex
     let endpoint = context.join().await?;
     let id = args.id.unwrap_or_else(|| endpoint.name().to_owned());
     let mut what = Outside::new(&args.service, &id, &args.address).ttl(args.ttl);
-    for probe in args.check {
-        let (interval, timeout) = (args.interval, args.check_timeout);
-        let (rise, fall) = (args.rise, args.fall);
-        what = what.check(&CheckSpec { probe, interval, timeout, rise, fall });
+    for check in args.checks.specs() {
+        what = what.check(&check);
     }
     for service in &args.requires {
         what = what.requires(service);
@@ -104,6 +116,14 @@ pub(crate) async fn register(args: RegisterArgs, context: &Context) -> Result<Ex
     context.out.line(format!("{}/{id} is registered", args.service))?;
     interrupt.caught().await;
     held.end().await?;
+    Ok(Exit::Done)
+}
+
+pub(crate) async fn renew(args: OutsideArgs, context: &Context) -> Result<Exit, Failure> {
+    let endpoint = context.join().await?;
+    let id = args.id.unwrap_or_else(|| endpoint.name().to_owned());
+    let n = Registries::new(&endpoint)?.renew(&args.service, &id).await?;
+    context.out.remark(format!("{}/{id} is renewed at {n} registries", args.service));
     Ok(Exit::Done)
 }
 

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use motet::service::{Answer, Request, RespondError, ServeError, ServeOptions, Server};
+use motet::service::{Answer, Order, Request, RespondError, ServeError, ServeOptions, Server};
 use motet::{Delivery, Endpoint, EndpointKey, Event, EventStream, Subscriber, WriterState};
 use tokio::sync::watch;
 
 use super::child::{self, Lines};
-use super::control::Order;
+use super::outside::CheckArgs;
 use crate::command::topic::publish::body;
 use crate::context::Context;
 use crate::exit::{Exit, Failure};
 use crate::interrupt::Interrupt;
+use crate::quantity::duration;
 
 /// What `motet serve` is told.
 #[derive(Args, Debug)]
@@ -47,6 +48,14 @@ pub(crate) struct ServeArgs {
     /// A service that this one cannot do without
     #[arg(long, value_name = "SERVICE")]
     requires: Vec<String>,
+    /// Register with the name servers in this environment, for: motet call --by-name-server ENV
+    #[arg(long, value_name = "ENV")]
+    register_in: Option<String>,
+    /// How long that stands without renewal
+    #[arg(long, value_name = "DUR", default_value = "6s", value_parser = duration, requires = "register_in")]
+    lease: Duration,
+    #[command(flatten)]
+    checks: CheckArgs,
     /// To run a request twice does no harm: callers may repeat it anywhere
     #[arg(long)]
     safe: bool,
@@ -98,6 +107,13 @@ pub(crate) async fn run(args: ServeArgs, context: &Context) -> Result<Exit, Fail
     if args.safe {
         options = options.safe();
     }
+    if let Some(environment) = &args.register_in {
+        options = options.register_in(environment).lease(args.lease);
+    }
+    let mut checked = false;
+    for check in args.checks.specs() {
+        (options, checked) = (options.check(check), true);
+    }
     for (name, value) in &args.meta {
         options = options.metadata(name, value);
     }
@@ -115,6 +131,22 @@ pub(crate) async fn run(args: ServeArgs, context: &Context) -> Result<Exit, Fail
         endpoint.id(),
         context.global.realm
     ));
+    if let Some(environment) = args.register_in {
+        let (server, out) = (server.clone(), context.out.clone());
+        tokio::spawn(async move {
+            server.registered().await;
+            out.remark(format!("registered in {environment}"));
+        });
+    }
+    if checked {
+        let (server, out) = (server.clone(), context.out.clone());
+        tokio::spawn(async move {
+            match server.checked().await {
+                Ok(()) => out.remark("registered with its checks"),
+                Err(error) => out.remark(format!("it is not checked: {error}")),
+            }
+        });
+    }
     let (done, over) = watch::channel(false);
     let workers = if own { 1 } else { args.workers };
     let work = Arc::new(work);
@@ -191,10 +223,13 @@ async fn obey(endpoint: &Endpoint, mut inbox: Subscriber, server: &Server, conte
     while let Some(delivery) = inbox.next().await {
         let Delivery::Message(message) = delivery else { continue };
         match Order::parse(message.payload(), server.service()) {
-            Some(Order::Maintenance(on, reason)) => {
-                server.maintenance(on, &reason);
-                let what = if on { "under maintenance" } else { "back" };
-                context.out.remark(format!("{what}, says {}", message.writer_name()));
+            Some(Order::Rest(reason)) => {
+                server.maintenance(true, &reason);
+                context.out.remark(format!("under maintenance, says {}", message.writer_name()));
+            }
+            Some(Order::Return) => {
+                server.maintenance(false, "");
+                context.out.remark(format!("back, says {}", message.writer_name()));
             }
             Some(Order::Drain(reason)) => {
                 let events = endpoint.events();
@@ -206,7 +241,7 @@ async fn obey(endpoint: &Endpoint, mut inbox: Subscriber, server: &Server, conte
                 let _ = tokio::time::timeout(ACKNOWLEDGED_WITHIN, satisfied).await;
                 return;
             }
-            None => {}
+            _ => {}
         }
     }
 }

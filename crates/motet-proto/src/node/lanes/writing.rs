@@ -114,6 +114,7 @@ impl<C: Crypto> Node<C> {
         encode_ncf(writer.stream, &mut writer.ncf, limit.min(base + NCF_BYTES), out);
         let before = out.len();
         let mut more = false;
+        let mut end = &[][..];
         if writer.ready > 0 && writer.cursor.has_work(log) {
             match writer.meter.may_send(now) {
                 Ok(()) => {
@@ -129,7 +130,14 @@ impl<C: Crypto> Node<C> {
                             Some(Piece::Gap { from, count, .. }) => {
                                 gaps.push((from, from.saturating_add(count)));
                             }
-                            Some(piece) => encode_piece(writer.stream, log, piece, out),
+                            Some(piece) => {
+                                if let Some(rest) =
+                                    encode_piece(writer.stream, log, piece, out, limit)
+                                {
+                                    end = rest;
+                                    break;
+                                }
+                            }
                         }
                     }
                     more = writer.cursor.has_work(log);
@@ -152,9 +160,10 @@ impl<C: Crypto> Node<C> {
             return None;
         }
         if (beat && writer.is_proving()) || (more && data) {
-            out.resize(limit.max(out.len()), 0); // PADDING: a proof (L-11), or equal segments
+            let before = limit.saturating_sub(end.len()); // PADDING: a proof (L-11), or equal segments
+            out.resize(before.max(out.len()), 0);
         }
-        writer.seal(now, out, start);
+        writer.seal(now, out, start, end);
         if data {
             writer.on_data(now, !more);
         }

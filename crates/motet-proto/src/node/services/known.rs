@@ -21,25 +21,33 @@ pub(super) struct Known {
     pub(super) round_of_all: u64,
     /// Something has changed since it was last looked at.
     pub(super) look: bool,
-    /// Members but ourselves, whether discovery has settled, and whether somebody is dialled, then.
+    /// Members but ourselves, whether discovery has settled, and whether nobody is dialled, then.
     seen: (usize, bool, bool),
-    /// Up to which round all have answered.
+    /// Since when a member has no session though all are to have one; how many members there were.
+    lacking: Option<(Time, usize)>,
+    /// It is still waited for.
+    coming: bool,
+    /// Up to which round all have answered; whether somebody is sure to answer, or to be found gone.
     all: u64,
+    waits: bool,
     /// Until then somebody who fell silent may come back, and has said nothing.
     doubt_until: Time,
     /// Offers that were opened and have told nothing yet.
     silent: BTreeMap<EndpointKey, BTreeSet<Arc<str>>>,
 }
 
+/// A member without a session is waited for so long: the longest pause between two dials (D-11). One
+/// that cannot be reached at all does not hold up answers for ever.
+const SESSION_FOR: Duration = Duration::from_secs(32);
 /// A member that fell silent is waited for so long.
 const RETURN_FOR: Duration = Duration::from_secs(3);
 
 impl Known {
     pub(super) fn new() -> Self {
-        let (round, round_of_all, all) = (0, 0, 0);
-        let (look, seen) = (true, (0, false, false));
+        let (round, round_of_all, all, waits, coming) = (0, 0, 0, false, false);
+        let (look, seen, lacking) = (true, (0, false, true), None);
         let (silent, doubt_until) = (BTreeMap::new(), Time::ZERO);
-        Self { round, round_of_all, look, seen, all, doubt_until, silent }
+        Self { round, round_of_all, look, seen, lacking, coming, all, waits, doubt_until, silent }
     }
 
     /// A stream of offers begins.
@@ -56,6 +64,24 @@ impl Known {
             self.silent.remove(&writer);
             self.look = true;
         }
+    }
+
+    /// When somebody is no longer waited for.
+    pub(super) fn deadline(&self) -> Time {
+        let doubt = if self.doubt_until > Time::ZERO { self.doubt_until } else { Time::NEVER };
+        let coming = self.lacking.filter(|_| self.coming).map(|(since, _)| since + SESSION_FOR);
+        coming.map_or(doubt, |coming| doubt.min(coming))
+    }
+
+    /// Of so many members one has no session, and is to have one: whether it is waited for.
+    fn lacks(&mut self, now: Time, members: Option<usize>) -> bool {
+        self.lacking = match (members, self.lacking) {
+            (Some(n), Some((since, before))) if n <= before => Some((since, before)),
+            (Some(n), _) => Some((now, n)),
+            (None, _) => None,
+        };
+        self.coming = self.lacking.is_some_and(|(since, _)| now < since + SESSION_FOR);
+        self.coming
     }
 
     /// An endpoint is gone; one that fell silent may be back soon.
@@ -113,13 +139,17 @@ impl<C: Crypto> Node<C> {
         }
     }
 
-    /// Tells the layer up to which round all have answered.
+    /// Tells the layer up to which round all have answered, and whether others will.
     pub(super) fn look_who_has_answered(&mut self, now: Time, settled: bool) {
+        let eager = self.discovery.is_eager();
         let seen = (self.discovery.others(), settled, self.dials.is_empty());
         let Some(wiring) = &mut self.services else { return };
         let known = &mut wiring.known;
-        if known.doubt_until > Time::ZERO && known.doubt_until <= now {
-            (known.doubt_until, known.look) = (Time::ZERO, true);
+        if known.deadline() <= now {
+            known.look = true;
+        }
+        if known.doubt_until <= now {
+            known.doubt_until = Time::ZERO;
         }
         if !core::mem::take(&mut known.look) && known.seen == seen {
             return;
@@ -131,13 +161,18 @@ impl<C: Crypto> Node<C> {
         let alive = self.peers.iter().flatten();
         let alive = alive.filter(|peer| !matches!(peer.session.watch.state(), State::Dead(_)));
         let (sessions, least) = alive.fold((0, known.round), |(sessions, least), peer| {
-            (sessions + 1, least.min(peer.sync.1))
+            let counts = !Roles(peer.roles).has(roles::OBSERVER);
+            (sessions + usize::from(counts), least.min(peer.sync.1))
         });
-        // Members without a session have said nothing; they are waited for by time.
+        // Where not all are to have a session, those without are waited for by time.
+        let coming = known.lacks(now, (eager && sessions < others).then_some(others));
         let quiet = quiet || crate::planted::on("offers_not_awaited");
         let least = if crate::planted::on("offers_not_awaited") { known.round } else { least };
         let round = if quiet && sessions >= others { least } else { 0 };
-        known.all = round;
-        wiring.layer.on_known(round);
+        // V-10: a packet that is lost may delay an answer for as long as its session lives.
+        let waits = doubt || coming || least < known.round;
+        let waits = waits && !crate::planted::on("nobody_by_time_alone");
+        (known.all, known.waits) = (round, waits);
+        wiring.layer.on_known(round, waits);
     }
 }

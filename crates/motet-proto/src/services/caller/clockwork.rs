@@ -115,7 +115,11 @@ impl Callers {
                     call.waits = false;
                     let others = directory.service(now, &service);
                     let settings = &call.spec.settings;
-                    if others.candidates(now, settings, &BTreeSet::new()).len() <= 1 {
+                    let mut others = others.candidates(now, settings, &BTreeSet::new());
+                    if let Some(book) = settings.book {
+                        others.retain(|it| self.books.lists(book, it.key.id));
+                    }
+                    if others.len() <= 1 {
                         return self.end_failed(now, id, FailureKind::TimedOut, directory);
                     }
                 }
@@ -185,15 +189,20 @@ impl Callers {
 
     /// Puts the next thing to do for a call into the table of deadlines.
     pub(super) fn rearm(&mut self, id: u64, directory: &Directory) {
+        let heard = self.heard();
         let Some(call) = self.calls.get_mut(&id) else { return };
         let answered = self.settled && call.is_answered();
         // Most calls need no look: they are with somebody.
         let look = call.waits || answered;
         let entry = look.then(|| directory.services.get(&call.service)).flatten();
         let empty = entry.filter(|_| call.waits);
-        let empty = empty.and_then(|it| empty_at(self.settled, self.known, self.last_up, it));
+        let empty = empty.and_then(|it| heard.empty_at(it));
+        let empty = match (call.spec.settings.book, call.lacks) {
+            (Some(book), Some(since)) => self.books.empty_at(Some(book), since, empty),
+            _ => empty,
+        };
         let over = entry.filter(|_| answered);
-        let over = over.map_or(Time::NEVER, |it| asked_at(self.known, self.last_up, it));
+        let over = over.map_or(Time::NEVER, |it| heard.asked_at(it));
         let due = over.min(call.next_due(empty));
         if due != call.due {
             self.due.remove(&(call.due, id));

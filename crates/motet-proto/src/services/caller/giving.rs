@@ -11,27 +11,42 @@ impl Callers {
         rng: &mut Rng,
     ) {
         while let Some(service) = self.feed.pop_first() {
-            let mut skipped = Vec::new();
-            while let Some(entry) = directory.services.get_mut(&service)
-                && let Some(id) = entry.waiting.pop_front()
-            {
-                let Some(call) = self.calls.get_mut(&id) else { continue };
-                if !call.waits {
-                    continue;
-                }
-                if self.pursue(now, id, directory, rng) {
-                    continue;
-                }
-                let plain = self.calls.get(&id).is_some_and(|call| call.is_plain());
-                skipped.push(id);
-                if plain || skipped.len() >= SKIPS_MAX {
-                    break;
-                }
+            self.feed_one(now, &service, None, directory, rng);
+            for book in self.books.of(&service) {
+                self.feed_one(now, &service, Some(book), directory, rng);
             }
-            if let Some(entry) = directory.services.get_mut(&service) {
-                for id in skipped.into_iter().rev() {
-                    entry.waiting.push_front(id);
-                }
+        }
+    }
+
+    /// Gives the calls that wait in one line: those of a service, or of a book.
+    fn feed_one(
+        &mut self,
+        now: Time,
+        service: &Arc<str>,
+        book: Option<BookId>,
+        directory: &mut Directory,
+        rng: &mut Rng,
+    ) {
+        let mut skipped = Vec::new();
+        while let Some(waiting) = self.books.waiting(now, service, book, directory)
+            && let Some(id) = waiting.pop_front()
+        {
+            let Some(call) = self.calls.get_mut(&id) else { continue };
+            if !call.waits {
+                continue;
+            }
+            if self.pursue(now, id, directory, rng) {
+                continue;
+            }
+            let plain = self.calls.get(&id).is_some_and(|call| call.is_plain());
+            skipped.push(id);
+            if plain || skipped.len() >= SKIPS_MAX {
+                break;
+            }
+        }
+        if let Some(waiting) = self.books.waiting(now, service, book, directory) {
+            for id in skipped.into_iter().rev() {
+                waiting.push_front(id);
             }
         }
     }
@@ -59,10 +74,14 @@ impl Callers {
         if brokered && call.spec.key.is_some() && !call.spec.settings.safe {
             candidates.retain(|it| it.offer.role == Role::Broker);
         }
+        if let Some(book) = call.spec.settings.book {
+            candidates.retain(|it| self.books.lists(book, it.key.id)); // V-50
+        }
         call.lonely = false;
         if candidates.is_empty() {
             return self.nobody(now, id, directory);
         }
+        call.lacks = None;
         let mode = call.spec.settings.mode;
         let chosen: Vec<(EndpointKey, Offer)> = match mode {
             Mode::One => {
@@ -167,18 +186,22 @@ impl Callers {
 
     /// There is no instance that may get the call: it waits, or ends (V-10). True if it ended.
     pub(super) fn nobody(&mut self, now: Time, id: u64, directory: &mut Directory) -> bool {
+        let heard = self.heard();
         let Some(call) = self.calls.get_mut(&id) else { return true };
         if call.is_asking() {
             return false;
         }
         call.lonely = true;
-        let over = match call.spec.settings.wait {
-            WaitFor::Nothing => true,
+        let since = *call.lacks.get_or_insert(now);
+        let (wait, book) = (call.spec.settings.wait, call.spec.settings.book);
+        let told = book.is_none_or(|book| self.books.ask_for(book, since));
+        let over = match wait {
+            WaitFor::Nothing => told,
             WaitFor::Deadline => false,
             WaitFor::Settled => {
                 let entry = directory.services.get(&call.service);
-                let empty =
-                    entry.and_then(|entry| empty_at(self.settled, self.known, self.last_up, entry));
+                let empty = entry.and_then(|entry| heard.empty_at(entry));
+                let empty = self.books.empty_at(book, since, empty);
                 empty.is_some_and(|at| at <= now)
             }
         };
@@ -211,8 +234,11 @@ impl Callers {
     pub(super) fn again(&mut self, now: Time, id: u64, directory: &mut Directory) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         if !core::mem::replace(&mut call.waits, true) {
-            let service = call.service.clone();
-            directory.service(now, &service).waiting.push_front(id);
+            call.lacks = Some(now);
+            let (service, book) = (call.service.clone(), call.spec.settings.book);
+            if let Some(waiting) = self.books.waiting(now, &service, book, directory) {
+                waiting.push_front(id);
+            }
             self.feed.insert(service);
         }
         self.rearm(id, directory);

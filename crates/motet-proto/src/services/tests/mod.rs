@@ -1,5 +1,8 @@
 //! Tests of the layer, without topics: two endpoints hand each other their messages.
 
+mod books;
+mod silence;
+
 use super::*;
 use crate::ids::EndpointId;
 use alloc::string::ToString;

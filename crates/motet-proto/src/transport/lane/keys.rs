@@ -106,9 +106,9 @@ impl<A: Aead> WriterKeys<A> {
         self.pn - 1
     }
 
-    /// Seals packet `pn`.
-    pub fn seal(&self, pn: u64, aad: &[u8], body: &mut [u8]) -> [u8; 16] {
-        self.aead.seal(pn, aad, body)
+    /// Seals packet `pn`, with room for `end` and the tag; see [`Aead::seal_onto`].
+    pub fn seal(&self, pn: u64, aad: &[u8], packet: &mut [u8], end: &[u8]) {
+        self.aead.seal_onto(pn, aad, packet, end);
     }
 }
 

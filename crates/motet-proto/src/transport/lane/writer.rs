@@ -254,17 +254,18 @@ impl<A: Aead> LaneWriter<A> {
         start
     }
 
-    /// Seals the packet begun at `start`, once for all readers (L-2), and notes it as sent.
-    pub fn seal(&mut self, now: Time, out: &mut Vec<u8>, start: usize) {
+    /// Seals the packet begun at `start`, once for all readers (L-2), and notes it as sent. `end` is
+    /// its end, which does not have to be copied before.
+    pub fn seal(&mut self, now: Time, out: &mut Vec<u8>, start: usize, end: &[u8]) {
         let pn = self.keys.take_pn();
         let header =
             MdataHeader { epoch: self.keys.epoch(), lane: self.lane, source_tag: self.tag, pn };
         let header = header.encode();
+        out.resize(out.len() + end.len() + TAG_LEN, 0);
         let (_, packet) = out.split_at_mut(start);
-        if let Some((place, body)) = packet.split_first_chunk_mut::<{ MdataHeader::LEN }>() {
+        if let Some((place, rest)) = packet.split_first_chunk_mut::<{ MdataHeader::LEN }>() {
             *place = header;
-            let tag = self.keys.seal(pn, &header, body);
-            out.extend_from_slice(&tag);
+            self.keys.seal(pn, &header, rest, end);
         }
         let size = out.len() - start;
         self.sent_bytes += size as u64;

@@ -7,13 +7,13 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 /// The envelope of a message without key and headers.
-pub(super) const PLAIN: [u8; 1] = [0];
+pub const PLAIN: [u8; 1] = [0];
 /// A length takes no more.
 const LENGTH_MAX: usize = 8;
 /// Bytes of a payload block.
 const BLOCK: usize = 64 << 10;
-/// Larger messages get memory of their own, or that of one that is gone.
-pub(super) const BLOCK_MESSAGE_MAX: usize = 32 << 10;
+/// Messages of so many bytes get memory of their own, or that of one that is gone.
+pub const BLOCK_MESSAGE_MAX: usize = 32 << 10;
 /// Full blocks kept for reuse.
 const POOL_MAX: usize = 160;
 /// When the oldest block was found in use so often, it goes to the end: somebody keeps it.

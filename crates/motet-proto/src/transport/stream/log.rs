@@ -20,11 +20,12 @@
 //! packet takes them with one copy.
 
 use super::blocks::{BLOCK_MESSAGE_MAX, Blocks, PLAIN};
+use super::body::Body;
 use super::cost;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use bytes::Bytes;
-use motet_wire::codec::{put_vi_bytes, vi_len};
+use motet_wire::codec::{put_vi, vi_len};
 use motet_wire::frame::GapReason;
 
 /// A message in the log; [`Log::body`] has its bytes.
@@ -59,14 +60,23 @@ impl Entry {
 }
 
 /// Memory of messages that follow one another.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Chunk {
+    /// What comes before `bytes`, if those belong to whoever published them: a whole payload.
+    head: Option<Bytes>,
     /// Empty until it is sealed, and when none of its messages is held.
     bytes: Bytes,
     /// How many of its messages are held.
     held: u32,
     /// Each message comes after its length.
     packed: bool,
+}
+
+impl Chunk {
+    #[inline]
+    fn head(&self) -> &[u8] {
+        self.head.as_deref().unwrap_or(&[])
+    }
 }
 
 /// The messages of a publication that its readers may still need.
@@ -130,7 +140,15 @@ impl Log {
     pub fn push(&mut self, body: Bytes, t_us: u64, key: u64) -> u64 {
         debug_assert!(!self.open, "sealed first");
         let len = body.len();
-        self.chunks.push_back(Chunk { bytes: body, held: 0, packed: false });
+        self.chunks.push_back(Chunk { bytes: body, ..Chunk::default() });
+        self.append(t_us, key, (0, len as u32))
+    }
+
+    /// As [`push`](Self::push), of a payload that is not copied, and what comes before it.
+    pub fn push_shared(&mut self, head: Bytes, payload: Bytes, t_us: u64, key: u64) -> u64 {
+        debug_assert!(!self.open, "sealed first");
+        let len = head.len() + payload.len();
+        self.chunks.push_back(Chunk { head: Some(head), bytes: payload, ..Chunk::default() });
         self.append(t_us, key, (0, len as u32))
     }
 
@@ -149,7 +167,7 @@ impl Log {
         }
         if !self.open {
             self.open = true;
-            self.chunks.push_back(Chunk { bytes: Bytes::new(), held: 0, packed: true });
+            self.chunks.push_back(Chunk { packed: true, ..Chunk::default() });
         }
         let place = blocks.put(payload);
         self.append(t_us, 0, place)
@@ -203,16 +221,29 @@ impl Log {
 
     /// The bytes of one of its entries; none if it is gone.
     #[inline]
-    pub fn body(&self, entry: &Entry) -> &[u8] {
-        let body = self.chunk(entry).and_then(|chunk| chunk.bytes.get(place(entry)));
+    pub fn body(&self, entry: &Entry) -> Body<'_> {
+        let body = self.chunk(entry).and_then(|chunk| {
+            let rest = chunk.bytes.get(place(entry, chunk))?;
+            Some(Body { head: chunk.head(), rest })
+        });
         debug_assert!(body.is_some() || entry.gone.is_some(), "sealed before it is read");
-        body.unwrap_or(&[])
+        body.unwrap_or_default()
     }
 
-    /// As [`body`](Self::body), to be kept.
-    pub fn shared(&self, entry: &Entry) -> Bytes {
-        let held = self.chunk(entry).filter(|chunk| chunk.bytes.len() >= place(entry).end);
-        held.map_or_else(Bytes::new, |chunk| chunk.bytes.slice(place(entry)))
+    /// As [`body`](Self::body), to be kept: in one, so that a payload that belongs to whoever
+    /// published it is copied.
+    pub fn kept(&self, entry: &Entry) -> Bytes {
+        match self.chunk(entry) {
+            Some(chunk) if chunk.head.is_some() => {
+                let mut out = Vec::with_capacity(entry.size());
+                self.body(entry).put(&mut out);
+                out.into()
+            }
+            Some(chunk) if chunk.bytes.len() >= place(entry, chunk).end => {
+                chunk.bytes.slice(place(entry, chunk))
+            }
+            _ => Bytes::new(),
+        }
     }
 
     /// Appends `n` messages from `seq` on as a MSGS has them: each after its length.
@@ -224,7 +255,8 @@ impl Log {
             && let Some(chunk) = self.chunk(first)
         {
             if !chunk.packed {
-                put_vi_bytes(out, self.body(first));
+                put_vi(out, u64::from(first.len));
+                self.body(first).put(out);
                 from += 1;
                 continue;
             }
@@ -236,7 +268,7 @@ impl Log {
                 (lo, hi) = if same { (mid + 1, hi) } else { (lo, mid) };
             }
             let start = first.at as usize - vi_len(u64::from(first.len));
-            let stop = self.entries.get(lo - 1).map_or(0, |last| place(last).end);
+            let stop = self.entries.get(lo - 1).map_or(0, |last| place(last, chunk).end);
             out.extend_from_slice(chunk.bytes.get(start..stop).unwrap_or(&[]));
             from = lo;
         }
@@ -255,7 +287,7 @@ impl Log {
         if let Some(chunk) = self.chunks.get_mut(at) {
             chunk.held = chunk.held.saturating_sub(1);
             if chunk.held == 0 && !grows {
-                chunk.bytes = Bytes::new();
+                (chunk.head, chunk.bytes) = (None, Bytes::new());
             }
         }
     }
@@ -403,15 +435,16 @@ impl Log {
     }
 }
 
-/// Where an entry lies in its chunk.
+/// Where an entry lies in its chunk's bytes.
 #[inline]
-fn place(entry: &Entry) -> core::ops::Range<usize> {
-    entry.at as usize..entry.at as usize + entry.len as usize
+fn place(entry: &Entry, chunk: &Chunk) -> core::ops::Range<usize> {
+    entry.at as usize..(entry.at as usize + entry.len as usize).saturating_sub(chunk.head().len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use motet_wire::codec::put_vi_bytes;
 
     fn packed(log: &Log, seq: u64, n: u64) -> Vec<u8> {
         let mut out = Vec::new();
@@ -423,6 +456,12 @@ mod tests {
     fn expected(bodies: &[Vec<u8>]) -> Vec<u8> {
         let mut out = Vec::new();
         bodies.iter().for_each(|body| put_vi_bytes(&mut out, body));
+        out
+    }
+
+    fn bytes(log: &Log, entry: &Entry) -> Vec<u8> {
+        let mut out = Vec::new();
+        log.body(entry).put(&mut out);
         out
     }
 
@@ -455,7 +494,7 @@ mod tests {
         log.seal(&mut blocks);
         assert_eq!(log.first(), 2);
         for (entry, body) in log.from(2).zip(&bodies[1..]) {
-            assert_eq!((log.body(entry), &log.shared(entry)[..]), (&body[..], &body[..]));
+            assert_eq!((&bytes(&log, entry), &log.kept(entry)[..]), (body, &body[..]));
             assert_eq!(entry.size(), body.len());
         }
         for from in 1..bodies.len() {
@@ -465,6 +504,26 @@ mod tests {
                 assert_eq!(run, expected(&bodies[from..to]), "{from}..{to}");
             }
         }
+    }
+
+    #[test]
+    fn a_payload_that_is_shared_is_read_with_what_comes_before_it_and_let_go_in_the_end() {
+        let (mut log, mut blocks) = (Log::new(1), Blocks::default());
+        let payload = Bytes::from(alloc::vec![7; 40_000]);
+        log.pack(&mut blocks, b"small", 0);
+        log.seal(&mut blocks);
+        assert_eq!(log.push_shared(Bytes::from_static(&PLAIN), payload.clone(), 0, 0), 2);
+        log.pack(&mut blocks, b"small", 0);
+        log.seal(&mut blocks);
+
+        let entry = log.get(2).unwrap();
+        let whole = body(&payload);
+        assert_eq!((bytes(&log, entry), &log.kept(entry)[..]), (whole.clone(), &whole[..]));
+        assert_eq!(packed(&log, 1, 3), expected(&[body(b"small"), whole, body(b"small")]));
+        assert_eq!(log.body(entry).rest.as_ptr(), payload.as_ptr(), "it is not copied");
+        assert!(!payload.is_unique());
+        log.mark(2, GapReason::Expired);
+        assert!(payload.is_unique() && log.get(2).is_some_and(|entry| log.body(entry).is_empty()));
     }
 
     #[test]
@@ -492,7 +551,7 @@ mod tests {
         assert_eq!((log.chunks.len(), log.first_chunk), (0, 2));
         log.pack(&mut blocks, b"third", 0);
         log.seal(&mut blocks);
-        assert_eq!(log.get(6).map(|entry| log.body(entry)), Some(&b"\0third"[..]));
+        assert_eq!(log.get(6).map(|entry| bytes(&log, entry)), Some(b"\0third".to_vec()));
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! pieces of a message are kept ([`Pieces`] is filled in by the node), the clock.
 
 pub mod blocks;
+pub mod body;
 pub mod cursor;
 pub mod gaps;
 pub mod log;

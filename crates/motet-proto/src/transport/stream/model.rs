@@ -215,7 +215,8 @@ impl World {
             Piece::Whole { seq, count: 1, repair } => {
                 let entry = self.log.get(seq).unwrap();
                 let (t_us, body) = (entry.t_us, self.log.body(entry));
-                Frame::Msg { stream, seq, t_us, repair, body }.encode(out);
+                Frame::Msg { stream, seq, t_us, repair, body: &[] }.encode_head(body.len(), out);
+                body.put(out);
             }
             Piece::Whole { seq, count, repair } => {
                 let t_us = self.log.get(seq).unwrap().t_us;
@@ -223,12 +224,12 @@ impl World {
                 for entry in self.log.from(seq).take(count as usize) {
                     assert!(entry.gone.is_none());
                     assert!(entry.t_us - t_us <= 1_000);
-                    put_vi_bytes(out, self.log.body(entry));
+                    put_vi_bytes(out, &self.log.kept(entry));
                 }
             }
             Piece::Fragment { seq, off, len, total, repair } => {
                 let entry = self.log.get(seq).unwrap();
-                let body = &self.log.body(entry)[off as usize..(off + len) as usize];
+                let body = &self.log.kept(entry)[off as usize..(off + len) as usize];
                 Frame::Frag { stream, seq, t_us: entry.t_us, total, off, repair, body }.encode(out);
             }
             Piece::Gap { from, count, reason } => {

@@ -2,21 +2,23 @@
 
 use std::time::Duration;
 
+use motet_proto::roles::leases;
 use motet_proto::{EndpointId, EndpointKey};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use super::NAMES;
+use super::keeper::{Keeper, Keeping, Want};
 use super::messages::{Ask, Done, Entry, decode};
+use super::{NAMES, YOUNG};
 use crate::ask::encode;
 use crate::endpoint::Endpoint;
-use crate::role::{millis, pause};
+use crate::role::millis;
 use crate::service::{CallError, CallOptions, Caller, Replies, WaitFor};
 
 /// The name servers, whichever are there.
 #[derive(Clone, Debug)]
 pub struct Names {
-    endpoint: Endpoint,
+    pub(super) endpoint: Endpoint,
     caller: Caller,
     group: String,
 }
@@ -45,6 +47,16 @@ pub struct Holder {
     pub address: String,
     /// Whether its lease stands: false only in a watch, once it has ended.
     pub there: bool,
+    /// What is left of its lease.
+    pub left: Duration,
+}
+
+/// What one name server has said.
+#[derive(Debug)]
+pub(crate) struct Look {
+    pub(crate) holders: Vec<Holder>,
+    /// It knows all; one that has just begun does not.
+    pub(crate) whole: bool,
 }
 
 impl Names {
@@ -63,6 +75,11 @@ impl Names {
         Ok(Self { endpoint: endpoint.clone(), caller, group: group.to_owned() })
     }
 
+    /// Whether this can be a group.
+    pub(crate) fn is_group(name: &str) -> bool {
+        (1..=leases::NAME_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+    }
+
     /// All that have this name; everybody if none is given.
     ///
     /// # Errors
@@ -71,9 +88,15 @@ impl Names {
     /// # Cancel safety
     /// Cancel safe.
     pub async fn find(&self, name: Option<&str>) -> Result<Vec<Holder>, NameError> {
+        Ok(self.look(name).await?.holders)
+    }
+
+    /// As [`find`](Self::find), and whether the name server that answers knows all.
+    pub(crate) async fn look(&self, name: Option<&str>) -> Result<Look, NameError> {
         let ask = Ask::Find { group: self.group.clone(), name: name.map(str::to_owned) };
         let reply = self.caller.call(encode(&ask)).await?;
-        holders(reply.body())
+        let holders = holders(reply.body())?;
+        Ok(Look { holders, whole: reply.property(YOUNG).is_none() })
     }
 
     /// First who has the name, then every change. Ends with the name server that answers it: then
@@ -97,34 +120,32 @@ impl Names {
     /// # Cancel safety
     /// Abandoned, a lease may stand until its time is over.
     pub async fn register(&self, name: &str, ttl: Duration) -> Result<Registration, NameError> {
-        let mut entry = entry_of(self, name, ttl);
-        let first = self.put(&entry).await?;
-        let (stop, mut stopped) = watch::channel(false);
-        let names = self.clone();
-        let last = entry.clone();
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = stopped.wait_for(|stop| *stop) => return,
-                    () = pause(ttl / 3) => {}
-                }
-                entry.count = count();
-                // No name server now: the next one that comes gets the whole registration.
-                let _ = names.put(&entry).await;
-            }
-        });
-        let already = first == Done::Already;
-        Ok(Registration { names: self.clone(), stop, entry: Some(last), already })
+        let entry = entry_of(self, name, ttl);
+        let already = self.put(&entry).await? == Done::Already;
+        Ok(Registration { keeping: self.keep(entry, true), already })
     }
 
-    async fn put(&self, entry: &Entry) -> Result<Done, NameError> {
+    /// Registers as soon as there is a name server, and goes on as [`register`](Self::register) does.
+    pub(crate) fn register_soon(&self, name: &str, ttl: Duration) -> Keeping {
+        self.keep(entry_of(self, name, ttl), false)
+    }
+
+    fn keep(&self, entry: Entry, stands: bool) -> Keeping {
+        let (want, wanted) = watch::channel(Want::Stand);
+        let (tell, told) = watch::channel(stands);
+        let task = Keeper { names: self.clone(), entry, wanted, tell }.run();
+        let task = self.endpoint.hold.core.about.runtime.spawn(task);
+        Keeping { want, told, task }
+    }
+
+    pub(super) async fn put(&self, entry: &Entry) -> Result<Done, NameError> {
         let ask = Ask::Register { entry: entry.clone() };
         let reply = self.caller.call(encode(&ask)).await?;
         decode(reply.body()).ok_or(NameError::Garbled)
     }
 
     /// Tells every name server that an entry has ended.
-    async fn end(&self, entry: Entry) {
+    pub(super) async fn end(&self, entry: Entry) {
         let ask = encode(&Ask::Remove { entry });
         // Those that are not reached hear it from the others, or end it by its time.
         let _ = self.caller.survey(ask, Duration::from_secs(1)).await;
@@ -146,7 +167,7 @@ fn entry_of(names: &Names, name: &str, ttl: Duration) -> Entry {
 }
 
 /// Counts up within one life of an endpoint, also when it registers, removes and registers again.
-fn count() -> u64 {
+pub(super) fn count() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
     static COUNT: AtomicU64 = AtomicU64::new(1);
     COUNT.fetch_add(1, Ordering::Relaxed)
@@ -155,9 +176,7 @@ fn count() -> u64 {
 /// A name that is held. Dropping it ends the lease without waiting.
 #[derive(Debug)]
 pub struct Registration {
-    names: Names,
-    stop: watch::Sender<bool>,
-    entry: Option<Entry>,
+    keeping: Keeping,
     already: bool,
 }
 
@@ -171,24 +190,9 @@ impl Registration {
     /// Ends the lease, and waits until the name servers that are there know it.
     ///
     /// # Cancel safety
-    /// Abandoned, the lease may stand until its time is over.
-    pub async fn remove(mut self) {
-        self.stop.send_replace(true);
-        if let Some(entry) = self.entry.take() {
-            self.names.end(Entry { count: count(), ..entry }).await;
-        }
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.stop.send_replace(true);
-        if let Some(entry) = self.entry.take()
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            let names = self.names.clone();
-            runtime.spawn(async move { names.end(Entry { count: count(), ..entry }).await });
-        }
+    /// Abandoned, the lease is ended all the same, if the endpoint stays open for so long.
+    pub async fn remove(self) {
+        self.keeping.end().await;
     }
 }
 
@@ -220,7 +224,8 @@ fn holders(bytes: &[u8]) -> Result<Vec<Holder>, NameError> {
     let each = entries.into_iter().map(|entry| {
         let instance = entry.named()?.instance;
         let there = entry.left_ms.is_some();
-        Some(Holder { name: entry.name, instance, address: entry.address, there })
+        let left = Duration::from_millis(entry.left_ms.unwrap_or_default());
+        Some(Holder { name: entry.name, instance, address: entry.address, there, left })
     });
     each.collect::<Option<_>>().ok_or(NameError::Garbled)
 }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
 use super::messages::{Ask, Differing, Done, Entry, decode};
-use super::{NAMES, SYNC};
+use super::{NAMES, SYNC, YOUNG};
 use crate::ask::encode;
 use crate::endpoint::Endpoint;
 use crate::role::pause;
@@ -59,6 +59,7 @@ impl NameServer {
             watchers: Vec::new(),
             back,
             foreign: 0,
+            grown_at: Some(endpoint.hold.core.clock.now() + ALONE_FOR),
         };
         tokio::spawn(desk.run(taken, merged));
         Ok(NameServerHandle { orders })
@@ -113,16 +114,18 @@ struct Desk {
     watch: ServiceWatch,
     peers: BTreeMap<EndpointId, String>,
     watchers: Vec<Watcher>,
-    back: mpsc::Sender<(EndpointId, Differing)>,
+    back: mpsc::Sender<(EndpointId, Differing, bool)>,
     /// Messages that make no sense.
     foreign: u64,
+    /// When it knows all that it can know, if nobody tells it before; `None` from then on.
+    grown_at: Option<Time>,
 }
 
 impl Desk {
     async fn run(
         mut self,
         mut orders: mpsc::Receiver<oneshot::Sender<NameReport>>,
-        mut merged: mpsc::Receiver<(EndpointId, Differing)>,
+        mut merged: mpsc::Receiver<(EndpointId, Differing, bool)>,
     ) {
         let mut ticks = tokio::time::interval(SYNC);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -139,7 +142,12 @@ impl Desk {
                     Some(request) => self.answer(request),
                     None => return,
                 },
-                Some((from, theirs)) = merged.recv() => self.reconcile(from, &theirs),
+                Some((from, theirs, whole)) = merged.recv() => {
+                    self.reconcile(from, &theirs);
+                    if whole {
+                        self.grown_at = None;
+                    }
+                }
                 change = self.watch.next() => match change {
                     Some(change) => {
                         let key = change.instance.key();
@@ -182,7 +190,9 @@ impl Desk {
         let answer = match decode::<Ask>(request.body()) {
             Some(Ask::Register { entry }) => self.register(now, from, &entry),
             Some(Ask::Remove { entry }) => self.remove(now, from, &entry),
-            Some(Ask::Find { group, name }) => Answer::new(self.find(now, &group, name.as_deref())),
+            Some(Ask::Find { group, name }) => {
+                self.signed(now, self.find(now, &group, name.as_deref()))
+            }
             Some(Ask::Watch { group, name }) => {
                 if self.watchers.len() >= WATCHERS_MAX {
                     Answer::status(ServiceStatus::Overload, "too many watch names here")
@@ -199,7 +209,7 @@ impl Desk {
                 let entries = self.leases.differing(now, &sums);
                 let entries = entries.into_iter().map(Entry::from).collect();
                 let sums = self.leases.digest().to_vec();
-                Answer::new(encode(&Differing { sums, entries }))
+                self.signed(now, encode(&Differing { sums, entries }))
             }
             Some(Ask::Merge { entries }) => {
                 self.merge(&entries);
@@ -248,6 +258,13 @@ impl Desk {
         encode(&records.map(Entry::from).collect::<Vec<_>>())
     }
 
+    /// An answer that says so if there may be more than is known here (B-24).
+    fn signed(&self, now: Time, body: Vec<u8>) -> Answer {
+        let young = self.grown_at.is_some_and(|at| now < at);
+        let answer = Answer::new(body);
+        if young { answer.property(YOUNG, "yes") } else { answer }
+    }
+
     /// Tells all other name servers at once how an entry stands (B-23).
     fn pass_on(&self, now: Time, named: &Named) {
         let Some(record) = self.leases.record(now, named) else { return };
@@ -275,7 +292,7 @@ impl Desk {
                 && let Some(differing) = decode::<Differing>(reply.body())
             {
                 // The name server has ended.
-                let _ = back.send((peer, differing)).await;
+                let _ = back.send((peer, differing, reply.property(YOUNG).is_none())).await;
             }
         });
     }
@@ -351,5 +368,8 @@ fn refused(denied: Denied) -> Answer {
 const OPEN: u32 = 10_000;
 /// Clients that watch.
 const WATCHERS_MAX: usize = 4_096;
+/// One that has begun, and has compared with no other that knows all, knows all that can be known
+/// after so long: who is registered tells it at once, where it is the only one.
+const ALONE_FOR: Duration = Duration::from_secs(1);
 /// The shortest pause between two looks for leases that ran out.
 const SOON: Duration = Duration::from_millis(10);

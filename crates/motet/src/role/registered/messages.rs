@@ -50,6 +50,18 @@ pub(crate) enum Ask {
         #[n(0)]
         service: Option<String>,
     },
+    /// Renew a lease as it is.
+    #[n(5)]
+    Renew {
+        #[n(0)]
+        of: Name,
+    },
+    /// From another registry that has begun: what is registered after this one.
+    #[n(6)]
+    HandOver {
+        #[n(0)]
+        after: Option<Name>,
+    },
 }
 
 /// An instance of a service.
@@ -72,6 +84,9 @@ pub(crate) struct Registrant {
     pub(crate) checks: Vec<CheckLine>,
     #[n(3)]
     pub(crate) requires: Vec<String>,
+    /// The owner offers the instance itself, and its offer says how it stands.
+    #[n(4)]
+    pub(crate) offered: Option<bool>,
 }
 
 /// A check.

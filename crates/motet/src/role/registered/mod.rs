@@ -28,7 +28,8 @@ impl Outside {
     pub fn new(service: &str, instance: &str, address: &str) -> Self {
         let of = name(service, instance);
         let address = address.to_owned();
-        let what = Registrant { address, ttl_ms: 10_000, checks: vec![], requires: vec![] };
+        let (checks, requires) = (vec![], vec![]);
+        let what = Registrant { address, ttl_ms: 10_000, checks, requires, offered: None };
         Self { of, what }
     }
 
@@ -41,6 +42,12 @@ impl Outside {
     /// One more check, 8 at most; the worst of them counts.
     pub fn check(mut self, check: &CheckSpec) -> Self {
         self.what.checks.push(check.into());
+        self
+    }
+
+    /// The endpoint that registers it offers it itself: it is not one more instance.
+    pub(crate) fn offered(mut self) -> Self {
+        self.what.offered = Some(true);
         self
     }
 
@@ -95,6 +102,18 @@ impl Registries {
     /// Abandoned, the lease may stand until its time is over.
     pub async fn register(&self, what: &Outside) -> Result<usize, CallError> {
         self.all(&Ask::Register { of: what.of.clone(), what: what.what.clone() }).await
+    }
+
+    /// Renews a lease of this endpoint as it stands, wherever it stands. The number of registries that
+    /// did: at least one.
+    ///
+    /// # Errors
+    /// [`CallError`]: there is no registry, or none holds such a lease of this endpoint.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn renew(&self, service: &str, instance: &str) -> Result<usize, CallError> {
+        self.all(&Ask::Renew { of: name(service, instance) }).await
     }
 
     /// Registers, and goes on renewing every third of the lease until the result is dropped: also
@@ -192,8 +211,11 @@ impl Registries {
         let begun = tokio::time::Instant::now();
         let survey = self.caller.survey(encode(ask), GIVE_UP).await?;
         let (service, after) = (REGISTRY.to_owned(), begun.elapsed());
+        let done = survey.replies.iter().filter(|it| it.status() == ServiceStatus::Ok).count();
         let mut said = survey.replies.iter().filter(|it| it.status() != ServiceStatus::Ok);
-        if let Some(no) = said.next() {
+        // One that came later may not know what the others hold.
+        let partly = done > 0 && !matches!(ask, Ask::Register { .. });
+        if let Some(no) = said.next().filter(|_| !partly) {
             let (from, status, code) = (no.from(), no.status(), no.code());
             return Err(CallError::Status {
                 service,
@@ -207,7 +229,7 @@ impl Registries {
         match survey.replies.len() {
             0 if survey.asked == 0 => Err(CallError::NoResponders { service, after }),
             0 => Err(CallError::TimedOut { service, after, attempts: 1, tried: survey.asked }),
-            n => Ok(n),
+            _ => Ok(done),
         }
     }
 }

@@ -11,33 +11,35 @@
 //! | anything else | failure 501 |
 //!
 //! What endpoints offer it learns anew from their offers; what was registered, from owners that
-//! renew and, if it has a file, from its disk. Any number of registries may run.
+//! renew, if it has a file from its disk, and when it has begun from registries that are there (B-39).
+//! Any number may run: owners register with all of them.
 
 mod probe;
 mod registering;
 mod store;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use motet_proto::EndpointKey;
 use motet_proto::roles::checks::Health;
 use motet_proto::roles::registrations::{Registered, RegistrationCounters, Registrations};
 use motet_proto::roles::requirements::{Requirements, Standing};
+use motet_proto::{EndpointKey, Time};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
+use registering::Page;
 use store::{Kept, Store};
 
 use super::pause;
 use super::registered::REGISTRY;
 use crate::endpoint::Endpoint;
 use crate::service::{
-    Answer, Change, Instance, InstanceState, Request, Role, ServeError, ServeOptions, Server,
-    ServiceStatus, ServiceWatch,
+    Answer, CallOptions, Caller, Change, Instance, InstanceState, Request, Role, ServeError,
+    ServeOptions, Server, ServiceStatus, ServiceWatch, WaitFor,
 };
 
 /// A registry to be started.
@@ -81,6 +83,11 @@ impl Registry {
         let store = store.map_err(ServeError::Invalid)?;
         let server = endpoint.serve(REGISTRY, ServeOptions::new().concurrency(OPEN)).await?;
         let (orders, taken) = mpsc::channel(16);
+        let options = CallOptions::new().tries(1).timeout(GIVE_UP).wait(WaitFor::Nothing);
+        let others = endpoint
+            .caller(REGISTRY, options)
+            .map_err(|error| ServeError::Invalid(error.to_string()))?;
+        let (handed_back, handed) = mpsc::channel(16);
         let mut desk = Desk {
             endpoint: endpoint.clone(),
             watch: endpoint.services(),
@@ -94,9 +101,14 @@ impl Registry {
             kept: BTreeMap::new(),
             jobs: JoinSet::new(),
             news: VecDeque::new(),
+            offered: BTreeSet::new(),
+            born: endpoint.hold.core.clock.now(),
+            others,
+            asked: BTreeSet::new(),
+            handed_back,
         };
         desk.remember().map_err(ServeError::Invalid)?;
-        tokio::spawn(desk.run(taken));
+        tokio::spawn(desk.run(taken, handed));
         Ok(RegistryHandle { orders })
     }
 }
@@ -178,15 +190,22 @@ struct Desk {
     commands: Option<PathBuf>,
     /// Services that are no endpoints.
     outside: Registrations,
-    /// What of them is on the disk: nothing is written twice.
+    /// Each of them as it lies on the disk, if there is one: nothing is written twice.
     kept: BTreeMap<Registered, Vec<u8>>,
     jobs: JoinSet<(u64, Health, String)>,
     /// Lines for the operator.
     news: VecDeque<String>,
+    /// Registrations of instances that their owners offer themselves: these are counted by their offers.
+    offered: BTreeSet<Registered>,
+    born: Time,
+    others: Caller,
+    /// Registries that were asked for what they hold.
+    asked: BTreeSet<EndpointKey>,
+    handed_back: mpsc::Sender<Page>,
 }
 
 impl Desk {
-    async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+    async fn run(mut self, mut orders: mpsc::Receiver<Order>, mut handed: mpsc::Receiver<Page>) {
         loop {
             let now = self.endpoint.hold.core.clock.now();
             let due = self.machine.next_tick().min(self.outside.next_due());
@@ -209,6 +228,7 @@ impl Desk {
                     Some(request) => self.answer(request).await,
                     None => return,
                 },
+                Some(page) = handed.recv() => self.take_over(page).await,
                 Some(done) = self.jobs.join_next() => {
                     if let Ok((ticket, health, text)) = done {
                         let now = self.endpoint.hold.core.clock.now();
@@ -236,6 +256,10 @@ impl Desk {
     }
 
     async fn changed(&mut self, change: Change, instance: &Instance) {
+        if instance.service() == REGISTRY && change == Change::Up {
+            let now = self.endpoint.hold.core.clock.now();
+            self.ask_for_all(now, instance.key());
+        }
         if instance.role() == Role::Broker || instance.service().starts_with(ROLES) {
             return;
         }
@@ -370,6 +394,8 @@ fn in_words(standing: Standing) -> &'static str {
     }
 }
 
+/// Another registry that does not answer within this is given up.
+const GIVE_UP: Duration = Duration::from_secs(2);
 /// Lines for the operator that are kept.
 const NEWS_MAX: usize = 1_024;
 /// Services of roles are not listed.

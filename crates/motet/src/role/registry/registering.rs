@@ -1,16 +1,19 @@
-//! Registrations at a registry: the machine of `motet-proto`, its checks, its disk.
+//! Registrations at a registry: the machine of `motet-proto`, its checks, its disk, other registries.
+
+use std::ops::Bound;
+use std::time::Duration;
 
 use motet_proto::roles::checks::{Health, Probe};
-use motet_proto::roles::registrations::{Refused, Registered};
-use motet_proto::{EndpointId, Time};
+use motet_proto::roles::registrations::{Refused, Registered, Spec};
+use motet_proto::{EndpointId, EndpointKey, Time};
 
 use super::{Desk, Kept, optional, probe};
 use crate::ask::encode;
 use crate::role::millis;
 use crate::role::registered::{Ask, Name, Registrant, Row};
-use crate::service::{Answer, Request, ServiceStatus};
+use crate::service::{Answer, Ask as Call, Request, ServiceStatus};
 
-/// As it lies on the disk.
+/// As it lies on the disk, and as it is handed over.
 #[derive(Debug, minicbor::Encode, minicbor::Decode)]
 struct Lying {
     #[n(0)]
@@ -35,10 +38,14 @@ impl Desk {
             let why = if change.reason.is_empty() { "" } else { ": " };
             let state = change.health.map_or("gone", Health::as_str);
             let line = format!("{service}/{instance}: {state}{why}{}", change.reason);
+            let own = self.offered.contains(&change.of);
             match change.health {
+                Some(_) if own => {}
                 Some(health) => self.machine.stands(now, service, instance.as_str(), health),
                 None => {
-                    self.machine.gone(now, service, instance.as_str());
+                    if !self.offered.remove(&change.of) {
+                        self.machine.gone(now, service, instance.as_str());
+                    }
                     if let Err(error) = self.forget(&change.of).await {
                         self.note(error);
                     }
@@ -54,6 +61,10 @@ impl Desk {
             Ok(Ask::Register { of, what }) => self.register(now, from, &of, &what).await,
             Ok(Ask::Remove { of }) => {
                 let done = self.outside.remove(from, &Registered::from(&of));
+                self.judged(done, &of, request.client_name())
+            }
+            Ok(Ask::Renew { of }) => {
+                let done = self.outside.renew(now, from, &Registered::from(&of));
                 self.judged(done, &of, request.client_name())
             }
             Ok(Ask::Report { of, health, text }) => match Health::from_word(&health) {
@@ -77,6 +88,12 @@ impl Desk {
                 });
                 Answer::new(encode(&rows.collect::<Vec<_>>()))
             }
+            Ok(Ask::HandOver { after }) => {
+                let after = after.as_ref().map(Registered::from);
+                let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+                let page = self.kept.range((from, Bound::Unbounded)).take(PAGE);
+                Answer::new(encode(&page.map(|(_, it)| it.clone().into()).collect::<Page>()))
+            }
             Err(_) => bad("this is no registration; are all of one version?"),
         };
         // Nobody waiting for it is fine.
@@ -91,20 +108,23 @@ impl Desk {
         what: &Registrant,
     ) -> Answer {
         let Some(spec) = what.spec() else { return bad("a kind of check that is not known here") };
-        for check in &spec.checks {
-            let Probe::Command(name) = &check.probe else { continue };
-            let plain = !name.contains(['/', '\\']) && !name.starts_with('.');
-            if self.commands.is_none() || !plain {
-                let text = "this registry runs no such program as a check; name a file of the folder \
-                            that it was given with --commands";
-                return Answer::status(ServiceStatus::Refused, text);
-            }
+        if !self.runs(&spec) {
+            let text = "this registry runs no such program as a check; name a file of the folder \
+                        that it was given with --commands";
+            return Answer::status(ServiceStatus::Refused, text);
         }
         let named = Registered::from(of);
+        let ours = what.offered == Some(true);
+        if ours && !self.offered.contains(&named) {
+            self.machine.gone(now, &of.service, of.instance.as_str());
+        }
         let new = match self.outside.register(now, from, &named, &spec) {
             Ok(new) => new,
             Err(refused) => return self.judged(Err(refused), of, &from.to_string()),
         };
+        if ours {
+            self.offered.insert(named.clone());
+        }
         let standing = self.outside.views(now, Some(&of.service)).find(|it| it.of == named);
         let maintenance = standing.and_then(|it| it.maintenance);
         if let Err(error) = self.lay_down(of, from, what, maintenance).await {
@@ -172,14 +192,15 @@ impl Desk {
         what: &Registrant,
         maintenance: Option<String>,
     ) -> Result<(), String> {
-        let Some(store) = &self.store else { return Ok(()) };
         let owner = owner.0.to_vec().into();
         let value = encode(&Lying { of: of.clone(), owner, what: what.clone(), maintenance });
         let named = Registered::from(of);
         if self.kept.get(&named) == Some(&value) {
             return Ok(());
         }
-        store.put(Kept::Registered, encode(of), Some(value.clone())).await?;
+        if let Some(store) = &self.store {
+            store.put(Kept::Registered, encode(of), Some(value.clone())).await?;
+        }
         self.kept.insert(named, value);
         Ok(())
     }
@@ -191,6 +212,64 @@ impl Desk {
                 store.put(Kept::Registered, encode(&Name::from(of)), None).await
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether this registry may run all checks of a registration.
+    fn runs(&self, spec: &Spec) -> bool {
+        spec.checks.iter().all(|check| {
+            let Probe::Command(name) = &check.probe else { return true };
+            let plain = !name.contains(['/', '\\']) && !name.starts_with('.');
+            self.commands.is_some() && plain
+        })
+    }
+
+    /// Asks another registry for what is registered, page by page (B-39).
+    pub(super) fn ask_for_all(&mut self, now: Time, other: EndpointKey) {
+        let own = other == self.endpoint.key();
+        if own || now >= self.born + TAKE_OVER_FOR || !self.asked.insert(other) {
+            return;
+        }
+        let (others, back) = (self.others.clone(), self.handed_back.clone());
+        tokio::spawn(async move {
+            let mut after = None;
+            loop {
+                let ask = encode(&Ask::HandOver { after: after.take() });
+                let Ok(reply) = others.call(Call::new(ask).to(other.id)).await else { return };
+                let Ok(page) = minicbor::decode::<Page>(reply.body()) else { return };
+                let last = page.last().and_then(|it| minicbor::decode::<Lying>(it).ok());
+                let full = page.len() >= PAGE;
+                // The registry has ended.
+                if back.send(page).await.is_err() || !full {
+                    return;
+                }
+                let Some(last) = last else { return };
+                after = Some(last.of);
+            }
+        });
+    }
+
+    /// Takes over what another registry holds and this one does not (B-39).
+    pub(super) async fn take_over(&mut self, page: Page) {
+        for bytes in &page {
+            let Ok(lying) = minicbor::decode::<Lying>(bytes) else { continue };
+            let named = Registered::from(&lying.of);
+            let runs = lying.what.spec().is_some_and(|spec| self.runs(&spec));
+            if self.kept.contains_key(&named) || !runs || self.restore(bytes).is_err() {
+                continue;
+            }
+            let Lying { of, what, .. } = lying;
+            if let Some(store) = &self.store
+                && let Err(error) =
+                    store.put(Kept::Registered, encode(&of), Some(bytes.to_vec())).await
+            {
+                self.note(error);
+            }
+            if !what.requires.is_empty() {
+                self.machine.need(&of.service, what.requires.iter().map(|it| optional(it)));
+                self.keep(&of.service, &what.requires).await;
+            }
+            self.note(format!("{}/{}: taken over", of.service, of.instance));
         }
     }
 
@@ -207,6 +286,9 @@ impl Desk {
         let now = self.endpoint.hold.core.clock.now();
         let spec = spec.ok_or_else(damaged)?;
         self.outside.register(now, owner, &named, &spec).map_err(|_| damaged())?;
+        if lying.what.offered == Some(true) {
+            self.offered.insert(named.clone());
+        }
         if let Some(why) = &lying.maintenance {
             self.outside.maintain(&named, Some(why)).map_err(|_| damaged())?;
         }
@@ -214,6 +296,13 @@ impl Desk {
         Ok(())
     }
 }
+
+/// Registrations as they are handed over.
+pub(super) type Page = Vec<minicbor::bytes::ByteVec>;
+/// So many at once.
+const PAGE: usize = 256;
+/// A registry that has begun takes over from others that it sees within so long.
+const TAKE_OVER_FOR: Duration = Duration::from_secs(5);
 
 fn id(lying: &Lying) -> Option<EndpointId> {
     lying.owner.as_slice().try_into().ok().map(EndpointId)
