@@ -1,13 +1,18 @@
 //! Reasons that need an insider, or a limit: refusals, limits of both ends, and members that break
 //! limits, who are counted, named and harm nobody.
 
+use motet_proto::crypto::{Aead as _, Cipher, Crypto as _};
 use motet_proto::explain::{Offence, Reason, Verdict, join, tell};
-use motet_proto::node::Other;
-use motet_proto::{Event, PubQos, SlowPolicy, SubQos};
-use motet_sim::net::{Ep, Net, config, ms};
+use motet_proto::node::{MemberWhere, Other};
+use motet_proto::{EndpointKey, Event, PubQos, SlowPolicy, SubQos};
+use motet_sim::net::{Ep, Net, config, ms, realm};
+use motet_sim::null::{Ledger, NullCrypto};
 use motet_sim::{Flight, Verdict as Fate};
 use motet_wire::control::{Control, RejectReason};
 use motet_wire::frame::{Frame, NakBuilder};
+use motet_wire::packet::RealmHeader;
+use motet_wire::record::Record;
+use motet_wire::record::swim::{SwimIdentity, SwimMember, SwimMessage, SwimPacket, SwimState};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -366,6 +371,84 @@ fn an_insider_that_floods_naks_status_interests_questions_and_joins_is_named_and
     assert!(!verdict.offences.is_empty(), "explain names it, too");
     let of_bob = other(&net, bob);
     assert!(net.node(alice).unwrap().explain_writer(now, &of_bob, TOPIC).offences.is_empty());
+}
+
+/// A realm packet of `from`: whoever holds the realm's secret can write it.
+fn sealed(from: EndpointKey, counter: u64, records: &[u8]) -> Vec<u8> {
+    let crypto = NullCrypto::new([9; 32], &Ledger::default());
+    let realm = realm();
+    let (root, name) = (realm.secret.expect("it has one"), realm.name.as_bytes());
+    let packets = crypto.derive(&root, &[b"realm key", name]);
+    let key = crypto.derive(&packets, &[&from.id.0, &from.incarnation.to_le_bytes()]);
+    let [a, b, c, d, ..] = crypto.hash(&[b"motet realm tag", name]);
+    let realm_tag = u32::from_le_bytes([a, b, c, d]);
+    let EndpointKey { id, incarnation } = from;
+    let header = RealmHeader { realm_tag, id, incarnation, counter, ..RealmHeader::default() };
+    let head = header.encode();
+    let mut out = [&head[..], records].concat();
+    let aead = crypto.aead(Cipher::Aes256GcmSiv, &key);
+    let tag = aead.seal(counter, &head, &mut out[head.len()..]);
+    out.extend_from_slice(&tag);
+    out
+}
+
+#[test] // E-10, M-22
+fn an_insider_that_tells_of_deaths_is_named_and_buries_nobody() {
+    let mut net = Net::seeded(11);
+    net.check_every = 64;
+    let [alice, bob, carol, mallory] =
+        ["alice", "bob", "carol", "mallory"].map(|name| net.endpoint(name));
+    let met = |net: &mut Net| [bob, carol, mallory].iter().all(|it| net.connected(alice, *it));
+    assert!(net.run_until(met, secs(5)));
+    let heard = net.subscribe(bob, TOPIC);
+    let temp = net.advertise(alice, TOPIC);
+    joined(&mut net, alice);
+    let key = |net: &Net, ep: Ep| net.key(ep).expect("it runs");
+    let identity = |net: &Net, ep: Ep, generation| SwimIdentity {
+        key: key(net, ep),
+        generation,
+        addr: net.world.addr(ep.0),
+    };
+    let lies = 140;
+    for n in 0..lies {
+        // Of whatever generation they all are by now.
+        for own in 0..3 {
+            let dead = [bob, carol].into_iter().flat_map(|ep| [0, 1, 2].map(|it| (ep, it)));
+            let dead = dead.map(|(ep, generation)| SwimMember {
+                identity: identity(&net, ep, generation),
+                count: 0,
+                state: SwimState::Down,
+            });
+            let packet = SwimPacket {
+                src: identity(&net, mallory, own),
+                src_count: 0,
+                dst: (key(&net, alice), own),
+                message: SwimMessage::Gossip,
+                updates: dead.collect(),
+            };
+            let (mut bytes, mut records) = (Vec::new(), Vec::new());
+            packet.encode(&mut bytes);
+            Record::Swim(&bytes).encode(&mut records);
+            let counter = (1 << 63) + 3 * n + u64::from(own);
+            let packet = sealed(key(&net, mallory), counter, &records);
+            let src = net.world.addr(mallory.0);
+            net.world.inject(alice.0, src, motet_proto::Via::Unicast, &packet);
+        }
+        net.publish(temp, format!("{n}"));
+        net.run_for(ms(500));
+        let members = net.node(alice).map(|node| node.members()).unwrap_or_default();
+        let gone = members.iter().filter(|it| it.state == MemberWhere::Dead).count();
+        assert_eq!((members.len(), gone), (3, 0), "{n}");
+    }
+    let (counted, told) = judged(&mut net, alice, mallory);
+    let what = Offence::FalseDeath;
+    assert!(counted.get(&what).is_some_and(|n| *n > what.per_minute()), "{counted:?}");
+    assert!((1..=3).contains(&told.get(&what).copied().unwrap_or(0)), "{told:?}");
+    assert_eq!(net.received(heard).len(), lies as usize, "bob has every message");
+    let of_mallory = other(&net, mallory);
+    let now = net.world.now;
+    let verdict = net.node(alice).unwrap().explain_writer(now, &of_mallory, TOPIC);
+    assert!(!verdict.offences.is_empty(), "explain names it");
 }
 
 #[test] // E-9
