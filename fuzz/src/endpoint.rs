@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use motet_proto::config::{History, QueuePolicy};
 use motet_proto::events::Event;
-use motet_proto::node::Message;
+use motet_proto::node::{Message, Payload};
 use motet_proto::{
     EndpointKey, HostEvent, InterfaceInfo, LanePolicy, PubQos, SlowPolicy, SubQos, Via,
 };
@@ -181,7 +181,7 @@ impl Scene {
     fn publish(&mut self, at: usize, size: usize) {
         let Some(id) = self.publications.get(at).copied() else { return };
         let payload = vec![7; size];
-        let message = Message { payload: &payload, ..Message::default() };
+        let message = Message { payload: Payload::Copied(&payload), ..Message::default() };
         let _ = self.host.call(|node, now| node.publish(now, id, message)); // it may be full
     }
 
@@ -425,7 +425,7 @@ impl Scene {
         self.host.pass(Duration::from_secs(80));
         assert_eq!(self.host.node.peers().len(), 0, "the silent are remembered");
         for id in self.publications.clone() {
-            let message = Message { payload: b"alone", ..Message::default() };
+            let message = Message { payload: Payload::Copied(b"alone"), ..Message::default() };
             let sent = self.host.call(|node, now| node.publish(now, id, message));
             assert!(sent.is_ok(), "a publication without readers refuses: {sent:?}");
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use motet_crypto::{AwsLc, Identity};
 use motet_proto::crypto::Crypto;
-use motet_proto::node::Message;
+use motet_proto::node::{Message, Payload};
 use motet_proto::transport::liveness::State;
 use motet_proto::{PubQos, SubQos, Via};
 use motet_sim::null::{Ledger, NullCrypto};
@@ -77,7 +77,7 @@ fn run<C: Crypto>([one, two, third]: [C; 3], flags: u8, tape: &mut Tape<'_>) {
         pair.collect();
     }
     pair.heal();
-    let message = Message { payload: &[1; 100], ..Message::default() };
+    let message = Message { payload: Payload::Copied(&[1; 100]), ..Message::default() };
     let sent = pair.hosts[0].call(|node, now| node.publish(now, publication, message));
     assert_eq!(sent, Ok(1));
     for _ in 0..500 {

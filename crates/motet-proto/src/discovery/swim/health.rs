@@ -31,6 +31,12 @@ impl Health {
         if self.counts && !crate::planted::on("health_not_scaled") { self.score } else { 0 }
     }
 
+    /// `wait`, stretched by our ill health, threefold at most: it is others who saw the death, and we only ask
+    /// (M-22).
+    pub(super) fn stretched_little(&self, wait: Duration) -> Duration {
+        wait * (1 + self.score().min(2))
+    }
+
     /// `wait`, stretched by our ill health (M-7).
     pub(super) fn stretched(&self, wait: Duration) -> Duration {
         wait * (1 + self.score())

@@ -59,7 +59,8 @@ impl<N: Default> Io<N> {
             return told;
         }
         let now = self.now;
-        let [long, short] = [ANSWER_WITHIN, SUSPECT_WITHIN].map(|wait| self.health.stretched(wait));
+        let [long, short] =
+            [ANSWER_WITHIN, SUSPECT_WITHIN].map(|wait| self.health.stretched_little(wait));
         if self.table.of(handle).is_none() {
             return told;
         }
