@@ -30,7 +30,6 @@ fn pe_4_a_lane_costs_its_writer_the_same_for_2_and_for_32_readers() {
 }
 
 #[test] // N13, P7, L-41, L-43
-#[ignore = "a thousand endpoints take a minute"]
 fn n_13_a_thousand_readers_that_miss_one_packet_ask_a_few_times() {
     let (mean, largest, repairs) = shared_loss(1_000, 10);
     println!(
