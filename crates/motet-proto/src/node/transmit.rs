@@ -351,6 +351,7 @@ impl<C: Crypto> Desk<'_, C> {
         for class in 0..8 {
             let class = if low_first { 7 - class } else { class };
             while let Some(stream) = peer.ready.get(class).and_then(VecDeque::front).copied() {
+                let limit = limit - self.end.len();
                 let done = self.fill_from(peer, stream, out, (base, limit));
                 let waits = !done;
                 if let Some(list) = peer.ready.get_mut(class) {

@@ -62,21 +62,14 @@ impl Entry {
 /// Memory of messages that follow one another.
 #[derive(Clone, Debug, Default)]
 struct Chunk {
-    /// What comes before `bytes`, if those belong to whoever published them: a whole payload.
-    head: Option<Bytes>,
     /// Empty until it is sealed, and when none of its messages is held.
     bytes: Bytes,
     /// How many of its messages are held.
     held: u32,
     /// Each message comes after its length.
     packed: bool,
-}
-
-impl Chunk {
-    #[inline]
-    fn head(&self) -> &[u8] {
-        self.head.as_deref().unwrap_or(&[])
-    }
+    /// A payload of whoever published it; what comes before it is among the heads.
+    shared: bool,
 }
 
 /// The messages of a publication that its readers may still need.
@@ -87,6 +80,8 @@ pub struct Log {
     /// In order; the first has this number.
     chunks: VecDeque<Chunk>,
     first_chunk: u64,
+    /// By chunk, in order: what comes before payloads that are shared.
+    heads: VecDeque<(u64, Bytes)>,
     /// The last chunk still grows, in [`Blocks`].
     open: bool,
     bytes: u64,
@@ -108,6 +103,7 @@ impl Log {
             entries: VecDeque::new(),
             chunks: VecDeque::new(),
             first_chunk: 0,
+            heads: VecDeque::new(),
             open: false,
             bytes: 0,
             end: 0,
@@ -148,7 +144,8 @@ impl Log {
     pub fn push_shared(&mut self, head: Bytes, payload: Bytes, t_us: u64, key: u64) -> u64 {
         debug_assert!(!self.open, "sealed first");
         let len = head.len() + payload.len();
-        self.chunks.push_back(Chunk { head: Some(head), bytes: payload, ..Chunk::default() });
+        self.heads.push_back((self.first_chunk + self.chunks.len() as u64, head));
+        self.chunks.push_back(Chunk { bytes: payload, shared: true, ..Chunk::default() });
         self.append(t_us, key, (0, len as u32))
     }
 
@@ -223,25 +220,37 @@ impl Log {
     #[inline]
     pub fn body(&self, entry: &Entry) -> Body<'_> {
         let body = self.chunk(entry).and_then(|chunk| {
-            let rest = chunk.bytes.get(place(entry, chunk))?;
-            Some(Body { head: chunk.head(), rest })
+            if chunk.shared {
+                return self.head(entry.chunk).map(|head| Body { head, rest: &chunk.bytes });
+            }
+            Some(Body { head: &[], rest: chunk.bytes.get(place(entry))? })
         });
         debug_assert!(body.is_some() || entry.gone.is_some(), "sealed before it is read");
         body.unwrap_or_default()
+    }
+
+    fn head(&self, chunk: u64) -> Option<&[u8]> {
+        let at = self.heads.binary_search_by_key(&chunk, |(of, _)| *of).ok()?;
+        self.heads.get(at).map(|(_, head)| &head[..])
+    }
+
+    #[cold]
+    fn forget_head(&mut self, chunk: u64) {
+        if let Ok(at) = self.heads.binary_search_by_key(&chunk, |(of, _)| *of) {
+            self.heads.remove(at);
+        }
     }
 
     /// As [`body`](Self::body), to be kept: in one, so that a payload that belongs to whoever
     /// published it is copied.
     pub fn kept(&self, entry: &Entry) -> Bytes {
         match self.chunk(entry) {
-            Some(chunk) if chunk.head.is_some() => {
+            Some(chunk) if chunk.shared => {
                 let mut out = Vec::with_capacity(entry.size());
                 self.body(entry).put(&mut out);
                 out.into()
             }
-            Some(chunk) if chunk.bytes.len() >= place(entry, chunk).end => {
-                chunk.bytes.slice(place(entry, chunk))
-            }
+            Some(chunk) if chunk.bytes.len() >= place(entry).end => chunk.bytes.slice(place(entry)),
             _ => Bytes::new(),
         }
     }
@@ -268,7 +277,7 @@ impl Log {
                 (lo, hi) = if same { (mid + 1, hi) } else { (lo, mid) };
             }
             let start = first.at as usize - vi_len(u64::from(first.len));
-            let stop = self.entries.get(lo - 1).map_or(0, |last| place(last, chunk).end);
+            let stop = self.entries.get(lo - 1).map_or(0, |last| place(last).end);
             out.extend_from_slice(chunk.bytes.get(start..stop).unwrap_or(&[]));
             from = lo;
         }
@@ -287,7 +296,10 @@ impl Log {
         if let Some(chunk) = self.chunks.get_mut(at) {
             chunk.held = chunk.held.saturating_sub(1);
             if chunk.held == 0 && !grows {
-                (chunk.head, chunk.bytes) = (None, Bytes::new());
+                chunk.bytes = Bytes::new();
+                if chunk.shared {
+                    self.forget_head(self.first_chunk + at as u64);
+                }
             }
         }
     }
@@ -435,10 +447,10 @@ impl Log {
     }
 }
 
-/// Where an entry lies in its chunk's bytes.
+/// Where an entry lies in its chunk.
 #[inline]
-fn place(entry: &Entry, chunk: &Chunk) -> core::ops::Range<usize> {
-    entry.at as usize..(entry.at as usize + entry.len as usize).saturating_sub(chunk.head().len())
+fn place(entry: &Entry) -> core::ops::Range<usize> {
+    entry.at as usize..entry.at as usize + entry.len as usize
 }
 
 #[cfg(test)]
@@ -523,7 +535,8 @@ mod tests {
         assert_eq!(log.body(entry).rest.as_ptr(), payload.as_ptr(), "it is not copied");
         assert!(!payload.is_unique());
         log.mark(2, GapReason::Expired);
-        assert!(payload.is_unique() && log.get(2).is_some_and(|entry| log.body(entry).is_empty()));
+        assert!(payload.is_unique() && log.heads.is_empty());
+        assert!(log.get(2).is_some_and(|entry| log.body(entry).is_empty()));
     }
 
     #[test]
