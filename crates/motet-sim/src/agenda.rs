@@ -26,8 +26,15 @@ impl<E> Agenda<E> {
         self.queue.push(Reverse(Entry { at, tie: self.tie, what }));
     }
 
+    /// The next thing and its moment, which `now` moves on to; `until` when nothing comes before.
+    pub(crate) fn advance(&mut self, now: &mut Time, until: Time) -> Option<(Time, E)> {
+        let next = self.pop(until);
+        *now = next.as_ref().map_or(until, |(at, _)| *at).max(*now);
+        next
+    }
+
     /// The next thing and its moment, if that is not after `until`.
-    pub(crate) fn pop(&mut self, until: Time) -> Option<(Time, E)> {
+    fn pop(&mut self, until: Time) -> Option<(Time, E)> {
         let Reverse(next) = self.queue.peek()?;
         if next.at > until {
             return None;

@@ -5,6 +5,7 @@
 //! they run in slices, take few datagrams in each, and stand still between them.
 
 use crate::agenda::Agenda;
+use crate::trace::fold;
 use motet_proto::discovery::swim::{Swim, SwimAction, SwimSettings};
 use motet_proto::rng::Rng;
 use motet_proto::wire::record::swim::{SwimIdentity, SwimState};
@@ -233,11 +234,9 @@ impl Flock {
     /// Lets so much time pass.
     pub fn run_for(&mut self, time: Duration) {
         let until = self.now + time;
-        while let Some((at, ev)) = self.agenda.pop(until) {
-            self.now = self.now.max(at);
+        while let Some((at, ev)) = self.agenda.advance(&mut self.now, until) {
             self.step(at, ev);
         }
-        self.now = until;
     }
 
     fn step(&mut self, at: Time, ev: Ev) {
@@ -346,9 +345,7 @@ impl Flock {
         }
         self.tally.packets += 1;
         self.tally.bytes += (bytes.len() + AROUND) as u64;
-        self.hash = (self.hash ^ self.now.0 ^ (from as u64) << 40 ^ bytes.len() as u64)
-            .wrapping_mul(0x0100_0000_01b3)
-            .rotate_left(29);
+        self.hash = fold(self.hash, self.now.0 ^ (from as u64) << 40 ^ bytes.len() as u64);
         let Some(to) = index(dst).filter(|to| *to < self.birds.len()) else { return };
         if self.side.is_some_and(|first| (from < first) != (to < first)) {
             return;

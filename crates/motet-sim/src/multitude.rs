@@ -9,6 +9,7 @@
 use crate::agenda::Agenda;
 use crate::flock::address;
 use crate::net::config;
+use crate::trace::fold;
 use motet_proto::discovery::crowd::{Crowd, CrowdAction, Introduction, OwnProfile};
 use motet_proto::discovery::swim::SwimSettings;
 use motet_proto::discovery::{Action, Discovery};
@@ -174,11 +175,9 @@ impl Multitude {
     /// Lets so much time pass.
     pub fn run_for(&mut self, time: Duration) {
         let until = self.now + time;
-        while let Some((at, ev)) = self.agenda.pop(until) {
-            self.now = self.now.max(at);
+        while let Some((at, ev)) = self.agenda.advance(&mut self.now, until) {
             self.step(at, ev);
         }
-        self.now = until;
     }
 
     fn step(&mut self, at: Time, ev: Ev) {
@@ -316,9 +315,7 @@ impl Multitude {
 
     fn count(&mut self, from: usize, len: usize) {
         self.sent.bytes += (len + AROUND) as u64;
-        self.hash = (self.hash ^ self.now.0 ^ (from as u64) << 40 ^ len as u64)
-            .wrapping_mul(0x0100_0000_01b3)
-            .rotate_left(29);
+        self.hash = fold(self.hash, self.now.0 ^ (from as u64) << 40 ^ len as u64);
     }
 
     fn receiver(&self, dst: SocketAddr) -> Option<u32> {

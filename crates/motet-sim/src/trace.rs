@@ -8,6 +8,11 @@ use std::fmt::Write as _;
 /// Lines kept at most.
 const LINES: usize = 20_000;
 
+/// A step of FNV-1a by words.
+pub(crate) fn fold(hash: u64, word: u64) -> u64 {
+    (hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29)
+}
+
 /// The record of a world.
 #[derive(Clone, Debug, Default)]
 pub struct Trace {
@@ -21,7 +26,7 @@ impl Trace {
     /// Mixes one datagram into the hash (FNV-1a over its fields and a sum of its bytes).
     pub fn datagram(&mut self, now: Time, from: usize, to: usize, bytes: &[u8]) {
         for word in [now.0, from as u64, to as u64, bytes.len() as u64, sum64(0, bytes)] {
-            self.hash = (self.hash ^ word).wrapping_mul(0x0100_0000_01b3).rotate_left(29);
+            self.hash = fold(self.hash, word);
         }
     }
 

@@ -309,11 +309,7 @@ impl World {
 
     /// Lets the next thing happen, if it is due by `until`. When nothing is, it is `until`.
     pub fn step(&mut self, until: Time) -> Step {
-        let Some((at, ev)) = self.agenda.pop(until) else {
-            self.now = self.now.max(until);
-            return Step::Idle;
-        };
-        self.now = self.now.max(at);
+        let Some((at, ev)) = self.agenda.advance(&mut self.now, until) else { return Step::Idle };
         let touched = match ev {
             Ev::Arrive { slot, meta, bytes } => self.arrive(slot, meta, bytes),
             Ev::Timer { slot } => self.fire(slot, at),

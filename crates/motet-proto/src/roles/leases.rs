@@ -361,9 +361,13 @@ fn remembered(ttl: Duration) -> Duration {
     if crate::planted::on("lease_end_forgotten_at_once") { Duration::ZERO } else { ttl * 2 }
 }
 
+/// Whether this can be a name, or a group: 1 to [`NAME_MAX`] bytes without control characters.
+pub fn is_name(text: &str) -> bool {
+    is_plain(text, 1..=NAME_MAX)
+}
+
 fn well_formed(named: &Named, held: &Held) -> bool {
-    let good = |text: &str, least: usize| is_plain(text, least..=NAME_MAX);
-    good(&named.group, 1) && good(&named.name, 1) && good(&held.address, 0)
+    is_name(&named.group) && is_name(&named.name) && is_plain(&held.address, 0..=NAME_MAX)
 }
 
 fn bucket(named: &Named) -> usize {

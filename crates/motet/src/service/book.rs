@@ -47,12 +47,7 @@ impl Book {
         service: &str,
         environment: &str,
     ) -> Result<Self, CallError> {
-        if !Names::is_group(environment) {
-            return Err(CallError::Invalid(format!(
-                "an environment has 1 to 256 bytes without control characters, not {environment:?}"
-            )));
-        }
-        let names = Names::new(endpoint, environment)?;
+        let names = Names::checked(endpoint, environment)?;
         let page = Arc::new(Page {
             resolver: Mutex::new(Resolver::new()),
             lacking: AtomicBool::new(false),

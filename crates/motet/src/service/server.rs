@@ -398,15 +398,12 @@ impl Standing {
 }
 
 fn names(endpoint: &Endpoint, environment: &str, lease: Duration) -> Result<Names, ServeError> {
-    if !Names::is_group(environment) {
-        return Err(ServeError::Invalid(format!(
-            "an environment has 1 to 256 bytes without control characters, not {environment:?}"
-        )));
-    }
+    let names = Names::checked(endpoint, environment)
+        .map_err(|error| ServeError::Invalid(error.to_string()))?;
     if lease < leases::TTL.0 || lease > leases::TTL.1 {
         return Err(ServeError::Invalid("a lease lasts from 500 ms to one hour".to_owned()));
     }
-    Names::new(endpoint, environment).map_err(|error| ServeError::Invalid(error.to_string()))
+    Ok(names)
 }
 
 /// The default lease with name servers, as in the guide's third model.

@@ -75,9 +75,14 @@ impl Names {
         Ok(Self { endpoint: endpoint.clone(), caller, group: group.to_owned() })
     }
 
-    /// Whether this can be a group.
-    pub(crate) fn is_group(name: &str) -> bool {
-        (1..=leases::NAME_MAX).contains(&name.len()) && !name.chars().any(char::is_control)
+    /// As [`new`](Self::new), for an environment that was not looked at before.
+    pub(crate) fn checked(endpoint: &Endpoint, environment: &str) -> Result<Self, CallError> {
+        if !leases::is_name(environment) {
+            return Err(CallError::Invalid(format!(
+                "an environment has 1 to 256 bytes without control characters, not {environment:?}"
+            )));
+        }
+        Self::new(endpoint, environment)
     }
 
     /// All that have this name; everybody if none is given.
